@@ -1,0 +1,30 @@
+"""Version order of deb, rpm and alpm as sortable bytes."""
+
+from collections.abc import Callable
+
+from patchbay_shared.catalogue import Scheme
+from patchbay_shared.versions import alpm, deb, rpm
+
+_KEYS: dict[str, Callable[[str], bytes]] = {"deb": deb.key, "rpm": rpm.key, "alpm": alpm.key}
+_COMPARE: dict[str, Callable[[str, str], int]] = {
+    "deb": deb.compare,
+    "rpm": rpm.compare,
+    "alpm": alpm.compare,
+}
+
+
+def evr_key(scheme: Scheme, evr: str) -> bytes:
+    """Sort key of a version: keys compare as bytes in the order the package manager gives.
+
+    `evr` is "[epoch:]version[-release]"; an absent epoch is 0.
+    Raises InvalidVersion. Rules: Debian Policy 5.6.12; rpmvercmp of rpm 4.18; alpm_pkg_vercmp of pacman 6.
+
+    >>> evr_key("deb", "1.0~rc1") < evr_key("deb", "1.0") < evr_key("deb", "1:0.9")
+    True
+    """
+    return _KEYS[scheme](evr)
+
+
+def compare(scheme: Scheme, a: str, b: str) -> int:
+    """-1, 0 or 1 as the package manager's own comparer says, also where one side has no release."""
+    return _COMPARE[scheme](a, b)
