@@ -1,0 +1,77 @@
+"""What travels on the broker: routing keys, queues (one per consumer and lane), and the small bodies.
+
+A message is a nudge: except for the report itself it carries ids, and a sweep finds the same work by SQL.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import msgspec
+
+REPORT_RECEIVED = "report.received"
+REPOSITORY_REFERENCED = "repository.referenced"
+SYNC_REQUESTED = "sync.requested"
+REPOSITORY_CHANGED = "repository.changed"
+HOST_EVALUATED = "host.evaluated"
+EVALUATION_REQUESTED = "evaluation.requested"
+MESSAGE_DEAD = "message.dead"
+
+
+@dataclass(frozen=True)
+class QueueSpec:
+    """A durable quorum queue and the routing keys bound to it."""
+
+    name: str
+    routing_keys: tuple[str, ...]
+
+
+FRESH_REPORTS = QueueSpec("update-engine.reports", (REPORT_RECEIVED,))
+RECALCULATION = QueueSpec("update-engine.recalculation", (REPOSITORY_CHANGED,))
+OPERATOR = QueueSpec("update-engine.operator", (EVALUATION_REQUESTED,))
+SYNC_NUDGES = QueueSpec("repo-sync.nudges", (REPOSITORY_REFERENCED, SYNC_REQUESTED))
+DEAD_LETTERS = QueueSpec("update-engine.dead-letters", (MESSAGE_DEAD,))
+
+QUEUES = (FRESH_REPORTS, RECALCULATION, OPERATOR, SYNC_NUDGES, DEAD_LETTERS)
+
+
+class ReportReceived(msgspec.Struct, frozen=True):
+    """Header of REPORT_RECEIVED; the body beside it is zstd of msgpack of `Report`.
+
+    `content_digest` is SHA-256 (hex) over everything of the report that can change a verdict or a fact,
+    without times: equal digests mean that there is nothing to store.
+    """
+
+    receipt_id: UUID
+    host_id: UUID
+    received_at: float
+    """Unix seconds, by ingest's clock."""
+    content_digest: str
+    size_bytes: int
+
+
+class RepositoryNudge(msgspec.Struct, frozen=True):
+    """Body of REPOSITORY_REFERENCED and SYNC_REQUESTED; no ids means "look for new references"."""
+
+    repository_ids: list[UUID] = []
+    force: bool = False
+
+
+class RepositoryChanged(msgspec.Struct, frozen=True):
+    """Body of REPOSITORY_CHANGED. `names` of None means that any package may have changed."""
+
+    repository_id: UUID
+    generation: int
+    names: list[str] | None = None
+
+
+class EvaluationRequested(msgspec.Struct, frozen=True):
+    """Body of EVALUATION_REQUESTED."""
+
+    host_ids: list[UUID]
+
+
+class HostEvaluated(msgspec.Struct, frozen=True):
+    """Body of HOST_EVALUATED."""
+
+    host_id: UUID
+    evaluation_id: int

@@ -1,0 +1,98 @@
+"""Bring a database to this code's schema, one process at a time."""
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from patchbay_shared.db import Database, role
+from patchbay_shared.errors import StartupError
+from patchbay_shared.log import get_logger
+from patchbay_shared.tables import SERVICES, metadata
+
+log = get_logger("migrate")
+
+_LOCK = 0x70617463  # advisory lock: one migration at a time
+
+
+def migrate(database: Database, *, roles: bool) -> None:
+    """Upgrade to the newest revision, under an advisory lock; then hold grants equal to the tables' writers.
+
+    Raises StartupError if the schema is newer than the code, or if roles are wanted and may not be made.
+    """
+    with database.transaction() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        connection.execute(text("SET LOCAL lock_timeout = '30s'"))
+        require_known_revision(connection)
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        if roles:
+            _apply_grants(connection)
+
+
+def require_current(database: Database) -> None:
+    """Raises StartupError unless the schema is the one that this code knows."""
+    with database.transaction() as connection:
+        require_known_revision(connection)
+        if _revision(connection) != _script().get_current_head():
+            raise StartupError(
+                "The database schema is older than this version of Patchbay; run `patchbay migrate` first."
+            )
+
+
+def require_known_revision(connection: Connection) -> None:
+    """Raises StartupError if a newer Patchbay has migrated this database."""
+    revision = _revision(connection)
+    known = {script.revision for script in _script().walk_revisions()}
+    if revision is not None and revision not in known:
+        raise StartupError(
+            f"The database schema (revision {revision}) is newer than this version of Patchbay; "
+            "install the newer version again, or restore a backup made before the upgrade."
+        )
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "patchbay_shared:migrations")
+    return config
+
+
+def _script() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
+
+
+def _apply_grants(connection: Connection) -> None:
+    """Roles are made once a cluster, grants are made anew each time: they follow `Table.info["writer"]`."""
+    try:
+        for service in SERVICES:
+            exists = connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :name"), {"name": role(service)})
+            if not exists:
+                connection.execute(text(f'CREATE ROLE "{role(service)}" NOLOGIN'))
+            if not connection.scalar(
+                text("SELECT pg_has_role(current_user, :name, 'MEMBER')"), {"name": role(service)}
+            ):
+                connection.execute(text(f'GRANT "{role(service)}" TO current_user'))
+    except DBAPIError as exc:
+        raise StartupError(
+            f"The database user may not create roles ({str(exc.orig).splitlines()[0]}); "
+            "grant it CREATEROLE, or set PATCHBAY_DATABASE_ROLES=false."
+        ) from exc
+    for service in SERVICES:
+        connection.execute(text(f'REVOKE ALL ON ALL TABLES IN SCHEMA public FROM "{role(service)}"'))
+        connection.execute(text(f'GRANT USAGE ON SCHEMA public TO "{role(service)}"'))
+        if service != "web":
+            connection.execute(text(f'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{role(service)}"'))
+            connection.execute(text(f'GRANT TEMPORARY ON DATABASE "{_database(connection)}" TO "{role(service)}"'))
+    for table in metadata.sorted_tables:
+        connection.execute(text(f'GRANT INSERT, UPDATE, DELETE ON "{table.name}" TO "{role(table.info["writer"])}"'))
+
+
+def _database(connection: Connection) -> str:
+    return str(connection.scalar(text("SELECT current_database()")))

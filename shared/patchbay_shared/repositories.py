@@ -1,0 +1,56 @@
+"""Which repository a host's entry means: one identity, however many hosts name it."""
+
+import uuid
+
+from patchbay_shared.report import Report, ReportRepository
+
+_NAMESPACE = uuid.UUID("6f6f3a52-3f0e-5d2b-9a53-0b5a7f3f8a11")
+
+TYPES = {
+    "deb": "deb",
+    "rpm": "rpm-md",
+    "rpm-md": "rpm-md",
+    "yast2": "susetags",
+    "susetags": "susetags",
+    "arch": "pacman",
+    "pacman": "pacman",
+    "gentoo": "gentoo",
+}
+"""A reported type to the format that repo-sync reads."""
+
+
+def location(definition: ReportRepository) -> str:
+    """The URL that identifies the repository: mirrorlist, metalink or first base URL; "" if it names none."""
+    url = definition.mirrorlist or definition.metalink or (definition.urls[0] if definition.urls else "")
+    return url.strip().rstrip("/")
+
+
+def suite(definition: ReportRepository) -> str:
+    """apt: the suite ("./" for a flat repository at its base); pacman: the database's name; else ""."""
+    kind = TYPES.get(definition.type, definition.type)
+    if kind == "deb":
+        return definition.suite or "./"
+    return definition.id if kind == "pacman" else ""
+
+
+def repository_id(definition: ReportRepository) -> uuid.UUID:
+    """The repository's id, the same on every host that configures it with the same URL and suite."""
+    kind = TYPES.get(definition.type, definition.type)
+    return uuid.uuid5(_NAMESPACE, "\n".join((kind, location(definition), suite(definition))))
+
+
+def is_flat(definition: ReportRepository) -> bool:
+    """Whether an apt source is flat (no dists/, no components)."""
+    return suite(definition).endswith("/")
+
+
+def indexes(definition: ReportRepository, report: Report) -> list[tuple[str, str]]:
+    """The (component, architecture) pairs that this host reads; [("", "")] for all but apt's dists/.
+
+    An apt source without architectures means the host's own and its foreign ones.
+    """
+    if TYPES.get(definition.type) != "deb" or is_flat(definition):
+        return [("", "")]
+    architectures = definition.architectures or [report.native_arch or "amd64", *report.foreign_archs]
+    components = definition.components or ["main"]
+    return [(c, a) for c in dict.fromkeys(components) for a in dict.fromkeys(architectures)]

@@ -1,0 +1,149 @@
+"""Every setting: a field of `Settings`, read from the environment variable PATCHBAY_<FIELD IN CAPITALS>.
+
+The line of documentation stands beside each field; docs/settings.md is printed from here
+(`patchbay settings --markdown`) and a test holds the two equal.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from patchbay_shared.errors import StartupError
+
+
+def _setting(default: Any, doc: str, *, secret: bool = False) -> Any:
+    return field(default=default, metadata={"doc": doc, "secret": secret})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of one process; build with `settings_from`."""
+
+    data_dir: Path = _setting(
+        Path("data"), "Folder of everything that embedded mode keeps: database, secrets, temporary files."
+    )
+    listen: str = _setting("127.0.0.1", "Address that the HTTP port is bound to.")
+    port: int = _setting(8080, "HTTP port.")
+    public_url: str = _setting("", "URL under which hosts and browsers reach Patchbay; default http://LISTEN:PORT.")
+    database_url: str = _setting(
+        "",
+        "PostgreSQL URL (postgresql://user:password@host/name). Empty: start the embedded one.",
+        secret=True,
+    )
+    database_roles: bool = _setting(
+        True, "Let each service act under a database role that may write only its own tables."
+    )
+    database_pool_size: int = _setting(5, "Open database connections a process keeps.")
+    bus_url: str = _setting("memory://", "RabbitMQ URL (amqp://user:password@host/vhost), or memory://.", secret=True)
+    secret_key: str = _setting(
+        "", "Key that signs form tokens; empty: one is generated and kept in the data folder.", secret=True
+    )
+    api_url: str = _setting("", "URL at which web reaches the API; default: the public URL.")
+    admin_username: str = _setting("admin", "User name of the first administrator.")
+    admin_password: str = _setting(
+        "", "Password of the first administrator; empty: generated and printed once.", secret=True
+    )
+    log_level: str = _setting("info", "debug, info, warning or error.")
+    log_format: str = _setting("auto", "json, text, or auto (text on a terminal).")
+    report_max_bytes: int = _setting(8_000_000, "Largest report accepted, as sent, in bytes.")
+    report_max_expanded_bytes: int = _setting(64_000_000, "Largest report accepted once decompressed, in bytes.")
+    publish_timeout_seconds: float = _setting(30.0, "How long ingest waits for the broker's confirmation.")
+    http_threads: int = _setting(16, "Request threads of an HTTP service.")
+    http_workers: int = _setting(2, "gunicorn worker processes of an HTTP service (`patchbay run`).")
+    secure_cookies: bool = _setting(
+        False, "Mark the session cookie Secure; turn on where Patchbay is served over HTTPS."
+    )
+    session_seconds: int = _setting(43_200, "How long a browser session lasts.")
+    engine_threads: int = _setting(1, "Report-handling threads of an update-engine process.")
+    catalogue_cache_packages: int = _setting(
+        1_500_000, "Catalogue entries that an update-engine process keeps in memory."
+    )
+    sweep_seconds: int = _setting(60, "How often lost work is looked for by SQL.")
+    mirror_map: str = _setting(
+        "",
+        "Whitespace-separated prefix=target pairs: fetch URLs below prefix from target (a URL or a folder).",
+    )
+    sync_interval_seconds: int = _setting(3_600, "How often a repository is checked for changes.")
+    sync_threads: int = _setting(2, "Repositories that a repo-sync process crawls at the same time.")
+    sync_retry_seconds: int = _setting(60, "First wait after a failed sync; doubles up to the interval.")
+    sync_temp_dir: str = _setting("", "Folder of half-fetched indexes; default: the system's temporary folder.")
+    fetch_timeout_seconds: float = _setting(30.0, "Longest silence of a mirror, connecting or sending.")
+    fetch_total_seconds: float = _setting(900.0, "Longest time that one file may take.")
+    fetch_max_bytes: int = _setting(500_000_000, "Largest file fetched from a mirror.")
+    fetch_max_expanded_bytes: int = _setting(4_000_000_000, "Largest index once decompressed.")
+    fetch_allowed_networks: str = _setting(
+        "", "Networks (CIDR, comma-separated) that repo-sync may fetch from although they are not public."
+    )
+    keyring_dir: str = _setting("", "Folder of OpenPGP keyrings that repository signatures are checked with.")
+    require_signatures: bool = _setting(False, "Refuse repositories whose signature cannot be verified.")
+
+    @property
+    def base_url(self) -> str:
+        """The public URL without a trailing slash."""
+        return (self.public_url or f"http://{self.listen}:{self.port}").rstrip("/")
+
+
+def variable(name: str) -> str:
+    """The environment variable of a field."""
+    return f"PATCHBAY_{name.upper()}"
+
+
+def settings_from(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Settings of an environment. Raises StartupError naming the variable, its value and what is expected."""
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    for each in fields(Settings):
+        text = environ.get(variable(each.name))
+        if text is not None and text != "":
+            values[each.name] = _parsed(each, text)
+    values.update(overrides)
+    settings = Settings(**values)
+    _check(settings)
+    return settings
+
+
+def _parsed(each: "Field[Any]", text: str) -> Any:
+    kind = type(each.default) if each.default is not MISSING else str
+    try:
+        if kind is bool:
+            return {
+                "1": True,
+                "true": True,
+                "yes": True,
+                "on": True,
+                "0": False,
+                "false": False,
+                "no": False,
+                "off": False,
+            }[text.strip().lower()]
+        if issubclass(kind, Path):
+            return Path(text)
+        return kind(text)
+    except (ValueError, KeyError):
+        shown = "(hidden)" if each.metadata["secret"] else repr(text)
+        expected = "true or false" if kind is bool else f"a value of type {kind.__name__}"
+        raise StartupError(f"{variable(each.name)} is {shown}; expected {expected}.") from None
+
+
+def _check(settings: Settings) -> None:
+    if not 0 < settings.port < 65_536:
+        raise StartupError(f"PATCHBAY_PORT is {settings.port}; expected a number from 1 to 65535.")
+    for text in filter(None, (part.strip() for part in settings.fetch_allowed_networks.split(","))):
+        try:
+            ip_network(text)
+        except ValueError:
+            raise StartupError(
+                f"PATCHBAY_FETCH_ALLOWED_NETWORKS names {text!r}; expected networks such as 10.0.0.0/8."
+            ) from None
+
+
+def markdown() -> str:
+    """The table of docs/settings.md."""
+    lines = ["| variable | default | meaning |", "|---|---|---|"]
+    for each in fields(Settings):
+        default = f"`{each.default}`" if str(each.default) else ""
+        lines.append(f"| `{variable(each.name)}` | {default} | {each.metadata['doc']} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,52 @@
+"""Every table, by the one service that writes it.
+
+`Table.info["writer"]` names that service; `patchbay_shared.migrate` turns it into GRANTs, so a service that
+writes another's table is refused by PostgreSQL itself.
+"""
+
+from patchbay_shared.tables.api import enrolment_token, user_account, user_session
+from patchbay_shared.tables.ingest import host_credential
+from patchbay_shared.tables.metadata import SERVICES, metadata
+from patchbay_shared.tables.repo_sync import (
+    available_package,
+    mirror,
+    repository,
+    repository_index,
+    repository_sync,
+)
+from patchbay_shared.tables.update_engine import (
+    dead_letter,
+    evaluation,
+    host,
+    package,
+    package_event,
+    package_set,
+    receipt,
+    repository_reference,
+    repository_set,
+    verdict,
+)
+
+__all__ = [
+    "SERVICES",
+    "available_package",
+    "dead_letter",
+    "enrolment_token",
+    "evaluation",
+    "host",
+    "host_credential",
+    "metadata",
+    "mirror",
+    "package",
+    "package_event",
+    "package_set",
+    "receipt",
+    "repository",
+    "repository_index",
+    "repository_reference",
+    "repository_set",
+    "repository_sync",
+    "user_account",
+    "user_session",
+    "verdict",
+]

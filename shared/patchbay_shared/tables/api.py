@@ -1,0 +1,41 @@
+"""Written by api: people, their sessions, and the tokens that let hosts enrol."""
+
+from sqlalchemy import Boolean, Column, ForeignKey, Identity, Integer, LargeBinary, Table, Text
+
+from patchbay_shared.tables.metadata import at, metadata
+
+user_account = Table(
+    "user_account",
+    metadata,
+    Column("id", Integer, Identity(always=True), primary_key=True),
+    Column("username", Text, nullable=False, unique=True, comment="lower case"),
+    Column("password_hash", Text, nullable=False, comment="argon2id"),
+    Column("role", Text, nullable=False, comment="viewer, operator or admin"),
+    Column("disabled", Boolean, nullable=False, server_default="false"),
+    Column("failed_sign_in_count", Integer, nullable=False, server_default="0"),
+    at("locked_until", nullable=True),
+    at("created_at", now=True),
+    info={"writer": "api"},
+)
+
+user_session = Table(
+    "user_session",
+    metadata,
+    Column("token_hash", LargeBinary, primary_key=True, comment="SHA-256 of the session token"),
+    Column("user_id", Integer, ForeignKey("user_account.id", ondelete="CASCADE"), nullable=False, index=True),
+    at("created_at", now=True),
+    at("expires_at"),
+    info={"writer": "api"},
+)
+
+enrolment_token = Table(
+    "enrolment_token",
+    metadata,
+    Column("id", Integer, Identity(always=True), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("token_hash", LargeBinary, nullable=False, unique=True, comment="SHA-256 of the token"),
+    at("created_at", now=True),
+    at("expires_at", nullable=True),
+    at("revoked_at", nullable=True),
+    info={"writer": "api"},
+)

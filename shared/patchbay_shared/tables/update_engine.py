@@ -1,0 +1,188 @@
+"""Written by update-engine: what hosts said (facts), and what follows from it (conclusions).
+
+Facts: package, package_set, repository_reference, repository_set, host, package_event, receipt.
+Conclusions: evaluation, verdict. `dead_letter` keeps what could not be handled.
+"""
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from patchbay_shared.tables.metadata import at, metadata
+
+package = Table(
+    "package",
+    metadata,
+    Column("id", Integer, Identity(always=True), primary_key=True),
+    Column("digest", LargeBinary, nullable=False, unique=True, comment="16 bytes over the columns below"),
+    Column("type", Text, nullable=False, comment="deb, rpm, pacman or gentoo"),
+    Column("name", Text, nullable=False),
+    Column("arch", Text, nullable=False),
+    Column("evr", Text, nullable=False),
+    Column("evr_key", LargeBinary, nullable=False),
+    Column("details", JSONB, comment="source, source_version, vendor, modularitylabel, groups, content"),
+    Index("ix_package_name", "name", "evr_key"),
+    info={"writer": "update-engine"},
+)
+
+package_set = Table(
+    "package_set",
+    metadata,
+    Column("id", Integer, Identity(always=True), primary_key=True),
+    Column("digest", LargeBinary, nullable=False, unique=True, comment="of package_ids and held_ids"),
+    Column("package_ids", ARRAY(Integer), nullable=False, comment="installed, ascending"),
+    Column("held_ids", ARRAY(Integer), nullable=False, comment="those held in dpkg's selections"),
+    Column("config_ids", ARRAY(Integer), nullable=False, comment="removed with configuration left"),
+    Index("ix_package_set_package_ids", "package_ids", postgresql_using="gin"),
+    info={"writer": "update-engine"},
+)
+
+repository_reference = Table(
+    "repository_reference",
+    metadata,
+    Column("repository_id", Uuid, primary_key=True),
+    Column("component", Text, primary_key=True, comment="apt; else empty"),
+    Column("architecture", Text, primary_key=True, comment="apt; else empty"),
+    Column("definition", JSONB, nullable=False, comment="ReportRepository of the first host that named it"),
+    at("first_seen_at", now=True),
+    info={"writer": "update-engine"},
+)
+
+repository_set = Table(
+    "repository_set",
+    metadata,
+    Column("id", Integer, Identity(always=True), primary_key=True),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("repository_ids", ARRAY(Uuid), nullable=False, comment="one an entry of document.repositories"),
+    Column("document", JSONB, nullable=False, comment="repositories as reported, and the host's Policy"),
+    Index("ix_repository_set_repository_ids", "repository_ids", postgresql_using="gin"),
+    info={"writer": "update-engine"},
+)
+
+evaluation = Table(
+    "evaluation",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("package_set_id", Integer, ForeignKey("package_set.id"), nullable=False),
+    Column("repository_set_id", Integer, ForeignKey("repository_set.id"), nullable=False),
+    Column("machine_id", Text, nullable=False, server_default="", comment="only where phasing decided"),
+    Column("catalogue_generation", BigInteger, nullable=False, comment="sum of the repositories' generations"),
+    Column("rules_version", Integer, nullable=False, comment="of the engine's rules"),
+    Column("listed_count", Integer, nullable=False),
+    Column("security_count", Integer, nullable=False),
+    Column("state_counts", JSONB, nullable=False, comment="State to number of verdicts"),
+    at("evaluated_at"),
+    UniqueConstraint("package_set_id", "repository_set_id", "machine_id"),
+    Index("ix_evaluation_stale", "repository_set_id", "catalogue_generation"),
+    info={"writer": "update-engine"},
+)
+
+verdict = Table(
+    "verdict",
+    metadata,
+    Column(
+        "evaluation_id",
+        BigInteger,
+        ForeignKey("evaluation.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("package_id", Integer, nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("arch", Text, nullable=False),
+    Column("installed", Text, nullable=False),
+    Column("candidate", Text),
+    Column("candidate_arch", Text),
+    Column("repository", Text, comment="as the host calls it"),
+    Column("repositories", ARRAY(Text), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("listed", Boolean, nullable=False),
+    Column("security", Boolean, nullable=False),
+    Column("advisories", ARRAY(Text), nullable=False),
+    Column("security_repository", Text),
+    Column("rule", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    info={"writer": "update-engine"},
+)
+
+host = Table(
+    "host",
+    metadata,
+    Column("id", Uuid, primary_key=True, comment="given by ingest when the host enrolled"),
+    Column("hostname", Text, nullable=False, index=True),
+    Column("machine_id", Text, nullable=False),
+    Column("facts", JSONB, nullable=False, comment="os_release, arch, kernel, agent_version, reboot reasons, …"),
+    Column("os_name", Text, nullable=False, comment="for people and grouping"),
+    Column("arch", Text, nullable=False),
+    Column("kernel", Text, nullable=False),
+    Column("boot_id", Text, nullable=False),
+    Column("tags", ARRAY(Text), nullable=False),
+    Column("reboot_required", Boolean, comment="null: the host did not say"),
+    Column("content_digest", LargeBinary, nullable=False, comment="of the last stored report's content"),
+    Column("package_set_id", Integer, ForeignKey("package_set.id"), nullable=False, index=True),
+    Column("repository_set_id", Integer, ForeignKey("repository_set.id"), nullable=False, index=True),
+    Column("evaluation_id", BigInteger, ForeignKey("evaluation.id"), index=True),
+    Column("package_count", Integer, nullable=False),
+    at("first_report_at"),
+    at("last_report_at"),
+    at("changed_at"),
+    info={"writer": "update-engine"},
+)
+
+package_event = Table(
+    "package_event",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("host_id", Uuid, ForeignKey("host.id", ondelete="CASCADE"), nullable=False),
+    at("at"),
+    Column("added_ids", ARRAY(Integer), nullable=False),
+    Column("removed_ids", ARRAY(Integer), nullable=False),
+    Index("ix_package_event_host", "host_id", "at"),
+    info={"writer": "update-engine"},
+)
+
+receipt = Table(
+    "receipt",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("host_id", Uuid, nullable=False),
+    Column("state", Text, nullable=False, comment="evaluated, stored (repositories pending), superseded, refused"),
+    Column("unchanged", Boolean, nullable=False, server_default="false"),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("evaluation_id", BigInteger),
+    Column("bytes", Integer, nullable=False, server_default="0"),
+    at("received_at"),
+    at("stored_at", nullable=True),
+    at("evaluated_at", nullable=True),
+    Index("ix_receipt_host", "host_id", "received_at"),
+    info={"writer": "update-engine"},
+)
+
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("queue", Text, nullable=False),
+    Column("routing_key", Text, nullable=False),
+    Column("headers", JSONB, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("attempts", SmallInteger, nullable=False),
+    at("first_at"),
+    at("last_at"),
+    info={"writer": "update-engine"},
+)

@@ -1,0 +1,66 @@
+"""What every test may ask for: a PostgreSQL of its own, migrated, and the shared recordings."""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from filelock import FileLock
+from patchbay_shared.db import Database
+from patchbay_shared.embedded import EmbeddedPostgres, start_postgres
+from patchbay_shared.migrate import migrate
+
+CHECKOUT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of recordings beside the checkout (or PATCHBAY_SHARED); the test is skipped without it."""
+    folder = Path(os.environ.get("PATCHBAY_SHARED", CHECKOUT.parent / "shared"))
+    if not (folder / "oracle").is_dir():
+        pytest.skip("the shared recordings are not beside this checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedPostgres:
+    """One server for all workers of this run, with a migrated database `template_patchbay`."""
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    with FileLock(root / "postgres.lock"):
+        server = start_postgres(root / "postgres")
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'template_patchbay'").fetchone()
+            if not known:
+                connection.execute("CREATE DATABASE making_patchbay")
+                owner = Database(server.get_uri("making_patchbay"), service=None, roles=False)
+                migrate(owner, roles=True)
+                owner.close()
+                connection.execute("ALTER DATABASE making_patchbay RENAME TO template_patchbay")
+    return server
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """The URL of a migrated, empty database of the test's own."""
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template_patchbay")
+        yield postgres.get_uri(name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database_of(database_url: str) -> Iterator[Callable[[str | None], Database]]:
+    """Open the test's database as a service does, under that service's role; None is the owner."""
+    opened: list[Database] = []
+
+    def open_as(service: str | None) -> Database:
+        opened.append(Database(database_url, service=service, roles=True))
+        return opened[-1]
+
+    yield open_as
+    for each in opened:
+        each.close()
