@@ -1,0 +1,224 @@
+"""rpm-md repositories (dnf, zypper, yum): repomd.xml, primary, updateinfo and modules.
+
+The format is described by createrepo_c, whose own reader is used for primary.
+"""
+
+import re
+import shutil
+import tempfile
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import createrepo_c
+import defusedxml.ElementTree
+import msgspec
+import structlog
+from defusedxml.common import DefusedXmlException
+from patchbay_shared.catalogue import AvailablePackage, Relations
+from patchbay_shared.errors import InvalidInput, InvalidVersion
+from patchbay_shared.versions import evr_key
+
+from patchbay_repo_sync.formats.modulemd import module_metadata
+from patchbay_repo_sync.formats.text import digest64, relative_path
+from patchbay_repo_sync.formats.updateinfo import advisories
+
+__all__ = ["Repomd", "RepomdFile", "advisories", "module_metadata", "packages", "parse_repomd"]
+
+MAX_REPOMD_BYTES = 4 * 1024 * 1024
+
+_log = structlog.get_logger(__name__)
+_encode = msgspec.msgpack.Encoder().encode
+_OPERATORS = {"EQ": "=", "LT": "<", "LE": "<=", "GT": ">", "GE": ">="}
+# createrepo_c reads any other XML, such as a proxy's error page, as a repository without packages.
+_PRIMARY_ROOT = re.compile(rb"<(?:[\w.-]+:)?metadata[\s>]")
+_HEAD_BYTES = 65_536
+_SOURCE_ARCHES = frozenset({"src", "nosrc"})
+
+
+class RepomdFile(msgspec.Struct, frozen=True):
+    """One `<data>` of repomd.xml. Checksum types as published: sha (SHA-1), sha256, sha512, …; sizes in bytes."""
+
+    type: str
+    location: str
+    """Path below the repository's base URL."""
+    checksum_type: str = ""
+    checksum: str = ""
+    open_checksum_type: str = ""
+    open_checksum: str = ""
+    size: int | None = None
+    open_size: int | None = None
+
+
+class Repomd(msgspec.Struct, frozen=True):
+    """repomd.xml: what the repository consists of."""
+
+    revision: str
+    files: dict[str, RepomdFile]
+    """By type, without the `_db` and `_zck` twins of plain files."""
+
+    @property
+    def primary(self) -> RepomdFile:
+        return self.files["primary"]
+
+    @property
+    def updateinfo(self) -> RepomdFile | None:
+        return self.files.get("updateinfo")
+
+    @property
+    def modules(self) -> RepomdFile | None:
+        return self.files.get("modules")
+
+
+def parse_repomd(data: bytes) -> Repomd:
+    """Read repomd.xml. Raises InvalidInput, also where a location leaves the repository or primary is missing."""
+    if len(data) > MAX_REPOMD_BYTES:
+        raise InvalidInput(f"repomd.xml has more than {MAX_REPOMD_BYTES} bytes")
+    try:
+        root = defusedxml.ElementTree.fromstring(data)
+    except (ET.ParseError, DefusedXmlException, ValueError) as exc:
+        raise InvalidInput(f"repomd.xml cannot be read: {exc}") from exc
+    if _local(root.tag) != "repomd":
+        raise InvalidInput(f"repomd.xml has the root element {_local(root.tag)!r}, not 'repomd'")
+    revision = ""
+    files: dict[str, RepomdFile] = {}
+    for element in root:
+        if _local(element.tag) == "revision":
+            revision = (element.text or "").strip()
+        elif _local(element.tag) == "data":
+            file = _repomd_file(element)
+            if not file.type.endswith(("_db", "_zck")):
+                files.setdefault(file.type, file)
+    if "primary" not in files:
+        raise InvalidInput("repomd.xml lists no primary metadata in XML")
+    return Repomd(revision=revision, files=files)
+
+
+def _repomd_file(data: ET.Element) -> RepomdFile:
+    kind = data.get("type", "")
+    children = {_local(child.tag): child for child in data}
+    location = children.get("location")
+    if location is None:
+        raise InvalidInput(f"repomd.xml gives no location for {kind!r}")
+    checksum = children.get("checksum")
+    open_checksum = children.get("open-checksum")
+    return RepomdFile(
+        type=kind,
+        location=relative_path(location.get("href", ""), where=f"repomd.xml, {kind}"),
+        checksum_type=_attribute(checksum, "type").lower(),
+        checksum=_text(checksum).lower(),
+        open_checksum_type=_attribute(open_checksum, "type").lower(),
+        open_checksum=_text(open_checksum).lower(),
+        size=_number(_text(children.get("size")), f"size of {kind}"),
+        open_size=_number(_text(children.get("open-size")), f"open-size of {kind}"),
+    )
+
+
+def packages(stream: BinaryIO, *, relations: bool = True) -> Iterator[AvailablePackage]:
+    """The binary packages of a primary.xml, in its order. Raises InvalidInput.
+
+    `relations=False` leaves `AvailablePackage.relations` empty, which saves about half of the time where no
+    rule will read them (dnf's list of updates does not solve dependencies).
+    """
+    refused = 0
+    # createrepo_c reads a named file only, and takes the suffix as the word for "not compressed".
+    with tempfile.NamedTemporaryFile(prefix="patchbay-primary-", suffix=".xml") as file:
+        head = stream.read(_HEAD_BYTES)
+        if not _PRIMARY_ROOT.search(head):
+            raise InvalidInput("primary.xml has no root element 'metadata'")
+        file.write(head)
+        shutil.copyfileobj(stream, file, 1 << 20)
+        file.flush()
+        try:
+            for package in createrepo_c.PackageIterator(
+                primary_path=file.name, filelists_path=None, other_path=None, warningcb=_ignore_warning
+            ):
+                if package.arch in _SOURCE_ARCHES:
+                    continue
+                try:
+                    yield _package(package, relations=relations)
+                except InvalidVersion:
+                    refused += 1
+        except (createrepo_c.CreaterepoCError, UnicodeDecodeError) as exc:
+            reason = " ".join(str(exc).replace(file.name, "primary.xml").split())
+            raise InvalidInput(f"primary.xml cannot be read: {reason}") from exc
+    if refused:
+        _log.warning("packages_without_usable_version", index="primary.xml", count=refused)
+
+
+def _ignore_warning(_kind: int, _message: str) -> bool:
+    return True
+
+
+def _package(package: "createrepo_c.Package", *, relations: bool) -> AvailablePackage:
+    name, arch = package.name, package.arch
+    if not name or not arch or not package.version:
+        raise InvalidInput(f"primary.xml lists a package without name, version or architecture ({name!r})")
+    evr = _evr(package.epoch, package.version, package.release)
+    vendor = package.rpm_vendor or None
+    obsoletes = tuple(dict.fromkeys(map(_relation, package.obsoletes)))
+    identity = "\0".join(
+        (package.checksum_type or "", package.pkgId or "", name, arch, evr, vendor or "", *obsoletes)
+    )
+    return AvailablePackage(
+        name=name,
+        arch=arch,
+        evr=evr,
+        evr_key=evr_key("rpm", evr),
+        digest=digest64(identity.encode()),
+        source=_source_name(package.rpm_sourcerpm),
+        vendor=vendor,
+        obsoletes=obsoletes,
+        relations=_encode(_relations(package)) if relations else None,
+    )
+
+
+def _relations(package: "createrepo_c.Package") -> Relations:
+    provides = dict.fromkeys(map(_relation, package.provides))
+    # The files that primary lists are the ones that others may require by path.
+    provides.update(dict.fromkeys(f"{folder}{name}" for _kind, folder, name, *_ in package.files))
+    return Relations(
+        provides=list(provides),
+        requires=list(dict.fromkeys(_relation(r) for r in package.requires if not r[0].startswith("rpmlib("))),
+        conflicts=list(dict.fromkeys(map(_relation, package.conflicts))),
+    )
+
+
+def _relation(entry: tuple[str, str | None, str | None, str | None, str | None, bool]) -> str:
+    name, flags, epoch, version, release, _pre = entry
+    operator = _OPERATORS.get(flags or "")
+    if operator is None or not version:
+        return name
+    return f"{name} {operator} {_evr(epoch, version, release)}"
+
+
+def _evr(epoch: str | None, version: str, release: str | None) -> str:
+    text = f"{version}-{release}" if release else version
+    return f"{epoch}:{text}" if epoch and epoch.strip("0") else text
+
+
+def _source_name(sourcerpm: str | None) -> str | None:
+    """Name part of `name-version-release.src.rpm`."""
+    parts = (sourcerpm or "").rsplit("-", 2)
+    return parts[0] if len(parts) == 3 and parts[0] else None
+
+
+def _local(tag: str) -> str:
+    """A tag without its namespace: old and SUSE repositories use others, or none."""
+    return tag.rpartition("}")[2]
+
+
+def _text(element: ET.Element | None) -> str:
+    return "" if element is None else (element.text or "").strip()
+
+
+def _attribute(element: ET.Element | None, name: str) -> str:
+    return "" if element is None else element.get(name, "")
+
+
+def _number(text: str, what: str) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise InvalidInput(f"repomd.xml gives {text[:40]!r} as the {what}")
+    return int(text)
