@@ -47,6 +47,8 @@ class ReportReceived(msgspec.Struct, frozen=True):
     """Unix seconds, by ingest's clock."""
     content_digest: str
     size_bytes: int
+    collected_at: float | None = None
+    """Unix seconds, by the host's clock."""
 
 
 class RepositoryNudge(msgspec.Struct, frozen=True):

@@ -15,6 +15,8 @@ MAX_REPOSITORIES = 2_000
 
 Short = Annotated[str, Meta(max_length=255)]
 Text = Annotated[str, Meta(max_length=4_096)]
+Word = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\s\x00-\x1f\x7f]+\Z")]
+Token = Annotated[str, Meta(max_length=255, pattern=r"^[^\s\x00-\x1f\x7f]*\Z")]
 Document = Annotated[str, Meta(max_length=1_000_000)]
 
 
@@ -34,11 +36,11 @@ class OsRelease(msgspec.Struct, frozen=True, omit_defaults=True):
 class ReportPackage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One installed package; install-only packages appear once per installed version."""
 
-    name: Short
-    version: Short
-    arch: Short = ""
-    epoch: Annotated[str, Meta(max_length=20)] = ""
-    release: Short = ""
+    name: Word
+    version: Word
+    arch: Token = ""
+    epoch: Annotated[str, Meta(max_length=20, pattern=r"^[0-9]*\Z")] = ""
+    release: Token = ""
     type: Annotated[str, Meta(max_length=10)] = ""
     """deb, rpm, pacman (also spelled arch) or gentoo."""
     status: Short = "installed"
@@ -174,7 +176,7 @@ class StaleService(msgspec.Struct, frozen=True, omit_defaults=True):
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """A host's report. `packages` and `repos` of None mean "unchanged since the last one"."""
 
-    hostname: Short
+    hostname: Word
     packages: Annotated[list[ReportPackage], Meta(max_length=MAX_PACKAGES)] | None = None
     repos: Annotated[list[ReportRepository], Meta(max_length=MAX_REPOSITORIES)] | None = None
     arch: Short = ""

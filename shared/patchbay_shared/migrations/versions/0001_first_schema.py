@@ -163,7 +163,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), sa.Identity(always=True), nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column(
-            "repository_ids", sa.ARRAY(sa.Uuid()), nullable=False, comment="one an entry of document.repositories"
+            "repository_ids", sa.ARRAY(sa.Uuid()), nullable=False, comment="of the enabled repositories, ascending"
         ),
         sa.Column(
             "document",
@@ -199,8 +199,12 @@ def upgrade() -> None:
         sa.Column("repository_set_id", sa.Integer(), nullable=False),
         sa.Column("machine_id", sa.Text(), server_default="", nullable=False, comment="only where phasing decided"),
         sa.Column(
-            "catalogue_generation", sa.BigInteger(), nullable=False, comment="sum of the repositories' generations"
+            "catalogue_generations",
+            sa.ARRAY(sa.BigInteger()),
+            nullable=False,
+            comment="generation of each of the repository set's repository_ids, in their order",
         ),
+        sa.Column("incomplete_count", sa.Integer(), nullable=False, comment="enabled repositories not crawled yet"),
         sa.Column("rules_version", sa.Integer(), nullable=False, comment="of the engine's rules"),
         sa.Column("listed_count", sa.Integer(), nullable=False),
         sa.Column("security_count", sa.Integer(), nullable=False),
@@ -224,7 +228,7 @@ def upgrade() -> None:
         ),
         info={"writer": "update-engine"},
     )
-    op.create_index("ix_evaluation_stale", "evaluation", ["repository_set_id", "catalogue_generation"], unique=False)
+    op.create_index("ix_evaluation_repository_set_id", "evaluation", ["repository_set_id"], unique=False)
     op.create_table(
         "mirror",
         sa.Column("id", sa.Integer(), sa.Identity(always=True), nullable=False),
@@ -363,6 +367,7 @@ def upgrade() -> None:
         sa.Column("package_count", sa.Integer(), nullable=False),
         sa.Column("first_report_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_report_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("collected_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["evaluation_id"], ["evaluation.id"], name=op.f("fk_host_evaluation_id")),
         sa.ForeignKeyConstraint(["package_set_id"], ["package_set.id"], name=op.f("fk_host_package_set_id")),
@@ -435,7 +440,7 @@ def downgrade() -> None:
     op.drop_table("repository_sync")
     op.drop_table("repository_index")
     op.drop_table("mirror")
-    op.drop_index("ix_evaluation_stale", table_name="evaluation")
+    op.drop_index("ix_evaluation_repository_set_id", table_name="evaluation")
     op.drop_table("evaluation")
     op.drop_table("user_account")
     op.drop_index("ix_repository_set_repository_ids", table_name="repository_set", postgresql_using="gin")
