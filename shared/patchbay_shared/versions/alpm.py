@@ -32,7 +32,8 @@ def key(evr: str) -> bytes:
 
     - a version without a release sorts before all its releases; libalpm calls them equal, which would make
       `1-1` and `1-2` equal as well. Packages in a database always have a release.
-    - libalpm's order has a circle, `1.1` < `1..a` < `1.` < `1.1`; here `1..a` is older than `1.1`.
+    - libalpm's order has circles around doubled separators and separators at an end, as `1.1` < `1..a` <
+      `1.` < `1.1` and `a1` < `a.b` < `a.` < `a1`; here `1..a` is older than `1.1`, and `a1` than `a.`.
 
     `compare` follows libalpm in both.
     Raises InvalidVersion.
