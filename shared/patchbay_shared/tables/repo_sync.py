@@ -34,6 +34,7 @@ repository = Table(
     Column("state", Text, nullable=False, server_default="pending", comment="pending, ok, failing or untrusted"),
     Column("message", Text, nullable=False, server_default="", comment="what happened, for people"),
     Column("release", JSONB, comment="ReleaseInfo, apt only"),
+    Column("verified_by", Text, nullable=False, server_default="", comment="fingerprint of the signing key, if checked"),
     Column("failure_count", Integer, nullable=False, server_default="0", comment="in a row"),
     at("created_at", now=True),
     at("checked_at", nullable=True),

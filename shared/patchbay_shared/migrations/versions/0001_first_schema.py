@@ -132,6 +132,13 @@ def upgrade() -> None:
         ),
         sa.Column("message", sa.Text(), server_default="", nullable=False, comment="what happened, for people"),
         sa.Column("release", postgresql.JSONB(astext_type=sa.Text()), nullable=True, comment="ReleaseInfo, apt only"),
+        sa.Column(
+            "verified_by",
+            sa.Text(),
+            server_default="",
+            nullable=False,
+            comment="fingerprint of the signing key, if checked",
+        ),
         sa.Column("failure_count", sa.Integer(), server_default="0", nullable=False, comment="in a row"),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("checked_at", sa.DateTime(timezone=True), nullable=True),
