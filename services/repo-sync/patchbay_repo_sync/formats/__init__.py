@@ -6,8 +6,7 @@ One file a format (`apt`, `rpmmd` with `updateinfo` and `modulemd`, `susetags`, 
   `parse_<document>`; each of them says where the indexes are and which checksums they must have.
 - *Indexes* are taken as binary streams that are already decompressed (`patchbay_repo_sync.compression`, which
   bounds them) and are read once, front to back; `packages(stream)` yields `AvailablePackage` in the
-  order of the index, in bounded memory. Pacman's database is the one exception to "decompressed by the
-  caller", because its compression belongs to the tar file; it takes the stream of the file as served.
+  order of the index, in bounded memory.
 - Source packages are never yielded.
 
 Every byte is hostile. What cannot be read as the format (truncated, broken XML, a document type, a bomb, a
