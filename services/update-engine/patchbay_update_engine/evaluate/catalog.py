@@ -9,9 +9,11 @@ from typing import Protocol
 
 import msgspec
 from patchbay_shared.catalogue import (
+    AdvisoryPackage,
     AvailablePackage,
     IndexContent,
     ReleaseInfo,
+    RepositoryAdvisory,
     Scheme,
 )
 from patchbay_shared.report import (
@@ -68,7 +70,7 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
 class PackageIndex:
     """The packages of one index, by name. Shared between every catalog that uses the repository."""
 
-    __slots__ = ("_obsoleters", "architecture", "by_name", "component", "content")
+    __slots__ = ("_advisories", "_obsoleters", "architecture", "by_name", "component", "content")
 
     def __init__(
         self,
@@ -85,6 +87,7 @@ class PackageIndex:
         for package in packages:
             self.by_name.setdefault(package.name, []).append(package)
         self._obsoleters: dict[str, list[tuple[AvailablePackage, str]]] | None = None
+        self._advisories: dict[str, list[tuple[RepositoryAdvisory, AdvisoryPackage]]] | None = None
 
     @property
     def obsoleters(self) -> dict[str, list[tuple[AvailablePackage, str]]]:
@@ -97,6 +100,16 @@ class PackageIndex:
                         found.setdefault(text.split(" ", 1)[0], []).append((package, text))
             self._obsoleters = found
         return self._obsoleters
+
+    def advisories_of(self, name: str) -> Sequence[tuple[RepositoryAdvisory, AdvisoryPackage]]:
+        """The advisories that name a package, each with that package as it ships it."""
+        if self._advisories is None:
+            found: dict[str, list[tuple[RepositoryAdvisory, AdvisoryPackage]]] = {}
+            for advisory in self.content.advisories:
+                for package in advisory.packages:
+                    found.setdefault(package.name, []).append((advisory, package))
+            self._advisories = found
+        return self._advisories.get(name, ())
 
 
 class CatalogRepository(msgspec.Struct, frozen=True):
