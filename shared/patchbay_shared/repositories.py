@@ -1,8 +1,9 @@
 """Which repository a host's entry means: one identity, however many hosts name it."""
 
 import uuid
+from typing import Protocol
 
-from patchbay_shared.report import Report, ReportRepository
+from patchbay_shared.report import ReportRepository
 
 _NAMESPACE = uuid.UUID("6f6f3a52-3f0e-5d2b-9a53-0b5a7f3f8a11")
 
@@ -44,13 +45,23 @@ def is_flat(definition: ReportRepository) -> bool:
     return suite(definition).endswith("/")
 
 
-def indexes(definition: ReportRepository, report: Report) -> list[tuple[str, str]]:
+class ArchitecturePolicy(Protocol):
+    """What decides an apt source's architectures where it names none: a Report, or a stored policy."""
+
+    @property
+    def native_arch(self) -> str: ...
+
+    @property
+    def foreign_archs(self) -> list[str]: ...
+
+
+def indexes(definition: ReportRepository, policy: ArchitecturePolicy) -> list[tuple[str, str]]:
     """The (component, architecture) pairs that this host reads; [("", "")] for all but apt's dists/.
 
     An apt source without architectures means the host's own and its foreign ones.
     """
     if TYPES.get(definition.type) != "deb" or is_flat(definition):
         return [("", "")]
-    architectures = definition.architectures or [report.native_arch or "amd64", *report.foreign_archs]
+    architectures = definition.architectures or [policy.native_arch or "amd64", *policy.foreign_archs]
     components = definition.components or ["main"]
     return [(c, a) for c in dict.fromkeys(components) for a in dict.fromkeys(architectures)]

@@ -1,0 +1,184 @@
+"""`patchbay up`: every service in one process on one port, with an embedded PostgreSQL.
+
+The same services over the same code as in production; only the composition differs: the memory bus, and a
+router in place of a reverse proxy.
+"""
+
+import dataclasses
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from cheroot.wsgi import Server
+from flask import Flask
+from patchbay_api.accounts import create_enrolment_token, ensure_first_admin
+from patchbay_shared import log as logs
+from patchbay_shared.bus import Bus
+from patchbay_shared.db import Database
+from patchbay_shared.embedded import EmbeddedPostgres, start_postgres
+from patchbay_shared.errors import StartupError, Unavailable
+from patchbay_shared.http import add_health
+from patchbay_shared.migrate import migrate
+from patchbay_shared.service import Context, WorkerThreads
+from patchbay_shared.settings import Settings
+
+from patchbay.router import Router, WsgiApp
+from patchbay.secret_files import kept, random_key
+from patchbay.services import SERVICES
+
+log = logs.get_logger("up")
+
+DATABASE = "patchbay"
+
+
+def up(settings: Settings, *, announce: Callable[[str], None]) -> None:
+    """Run until SIGINT or SIGTERM. Raises StartupError with the one line that the operator needs."""
+    settings = dataclasses.replace(settings, data_dir=settings.data_dir.resolve())
+    server = _bind(settings)
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    postgres: EmbeddedPostgres | None = None
+    try:
+        if not settings.database_url:
+            postgres = start_postgres(settings.data_dir / "postgres")
+            _create_database(postgres)
+            settings = dataclasses.replace(settings, database_url=postgres.get_uri(DATABASE))
+        _run(settings, server, stop, announce)
+    finally:
+        server.stop()
+        if postgres is not None:
+            postgres.stop()
+
+
+def _run(settings: Settings, server: Server, stop: threading.Event, announce: Callable[[str], None]) -> None:
+    owner = Database(settings.database_url, service=None, roles=False)
+    migrate(owner, roles=settings.database_roles)
+    settings = dataclasses.replace(
+        settings,
+        secret_key=settings.secret_key or kept(settings.data_dir / "secret_key", random_key),
+        api_url=settings.api_url or f"http://{_loopback(settings)}:{settings.port}",
+    )
+    bus = Bus(settings.bus_url, timeout_seconds=settings.publish_timeout_seconds)
+    bus.declare()
+    contexts = {
+        service.name: Context(
+            settings,
+            Database(
+                settings.database_url,
+                service=service.name,
+                roles=settings.database_roles,
+                pool_size=settings.database_pool_size,
+            ),
+            bus,
+        )
+        for service in SERVICES
+    }
+    workers = [
+        WorkerThreads(contexts[service.name], service.workers(contexts[service.name]))
+        for service in SERVICES
+        if service.workers
+    ]
+    apps: dict[str, WsgiApp] = {}
+    for service in SERVICES:
+        if service.app:
+            app = service.app(contexts[service.name])
+            apps |= dict.fromkeys(service.paths, app)
+    health = _health_app(owner, workers)
+    server.wsgi_app = Router({**apps, "/healthz": health, "/readyz": health})
+    for each in workers:
+        each.start()
+    serving = threading.Thread(target=server.serve, name="http", daemon=True)
+    serving.start()
+    try:
+        _welcome(settings, contexts["api"].database, announce)
+        stop.wait()
+        announce("Stopping …")
+    finally:
+        server.stop()
+        for each in workers:
+            each.stop()
+        for context in contexts.values():
+            context.database.close()
+        owner.close()
+
+
+def _bind(settings: Settings) -> Server:
+    """Take the port first: the commonest reason not to start is found before anything else is touched."""
+    server = Server(
+        (settings.listen, settings.port),
+        _starting,
+        numthreads=settings.http_threads,
+        request_queue_size=256,
+        timeout=60,
+    )
+    try:
+        server.prepare()
+    except OSError as exc:
+        raise StartupError(
+            f"Port {settings.port} on {settings.listen} cannot be used ({exc.strerror or exc}); "
+            "stop what uses it, or set PATCHBAY_PORT to another."
+        ) from exc
+    server.error_log = lambda message="", level=20, traceback=False: log.debug("http", message=message)
+    return server
+
+
+def _starting(_environ: dict[str, object], start_response: Callable[..., object]) -> list[bytes]:
+    start_response("503 Service Unavailable", [("Content-Type", "text/plain"), ("Retry-After", "2")])
+    return [b"Patchbay is starting.\n"]
+
+
+def _create_database(postgres: EmbeddedPostgres) -> None:
+    maintenance = Database(postgres.get_uri(), service=None, roles=False)
+    with maintenance.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        known = connection.exec_driver_sql("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).scalar()
+        if not known:
+            connection.exec_driver_sql(f"CREATE DATABASE {DATABASE} ENCODING 'UTF8' TEMPLATE template0")
+    maintenance.close()
+
+
+def _health_app(database: Database, workers: list[WorkerThreads]) -> Flask:
+    def threads_alive() -> None:
+        dead = [name for each in workers for name in each.dead()]
+        if dead:
+            raise Unavailable(f"Worker threads ended: {', '.join(dead)}.")
+
+    app = Flask("patchbay_health", static_folder=None)
+    add_health(app, {"database": database.ping, "workers": threads_alive})
+    return app
+
+
+def _welcome(settings: Settings, api_database: Database, announce: Callable[[str], None]) -> None:
+    url = settings.base_url
+    password = ensure_first_admin(api_database, settings.admin_username, settings.admin_password or None)
+    token = kept(
+        settings.data_dir / "enrolment_token", lambda: create_enrolment_token(api_database, "printed by patchbay up")
+    )
+    announce(f"Patchbay is ready at {url}")
+    if password:
+        announce(f"  sign in as   {settings.admin_username} / {password}   (shown this once)")
+    sudo = "" if _is_root() else "sudo "
+    announce(f"  enrol a host curl -fsS {url}/agent/install.sh | {sudo}sh -s -- --server {url} --token {token}")
+    announce(f"  data         {settings.data_dir}")
+
+
+def _is_root() -> bool:
+    import os  # noqa: PLC0415  (only here)
+
+    return os.geteuid() == 0
+
+
+def _loopback(settings: Settings) -> str:
+    return "127.0.0.1" if settings.listen in {"0.0.0.0", "::", ""} else settings.listen  # noqa: S104  (compared)
+
+
+def announce_on_stdout(line: str) -> None:
+    """For people: one line, at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,205 @@
+"""What the engine does with each message: decode, one transaction, call, publish after the commit."""
+
+import threading
+from datetime import UTC, datetime
+from itertools import groupby
+
+import msgspec
+import zstandard
+from patchbay_shared.bus import Bus, Delivery
+from patchbay_shared.db import Database
+from patchbay_shared.errors import InvalidInput
+from patchbay_shared.log import get_logger
+from patchbay_shared.messages import (
+    HOST_EVALUATED,
+    REPORT_RECEIVED,
+    REPOSITORY_REFERENCED,
+    EvaluationRequested,
+    HostEvaluated,
+    ReportReceived,
+    RepositoryChanged,
+    RepositoryNudge,
+)
+from patchbay_shared.report import Report
+from patchbay_shared.settings import Settings
+from sqlalchemy import Connection
+
+from patchbay_update_engine import store
+from patchbay_update_engine.catalogues import Catalogues
+from patchbay_update_engine.evaluations import (
+    StaleHost,
+    evaluation_of,
+    hosts_awaiting_evaluation,
+    hosts_by_id,
+    note_unaffected,
+)
+from patchbay_update_engine.sets import (
+    InstalledSet,
+    PackageMemory,
+    RepositorySet,
+    load_package_set,
+    load_repository_set,
+    store_package_set,
+    store_repository_set,
+)
+
+log = get_logger("update-engine")
+
+RECEIPT_DAYS = 90
+EVENT_DAYS = 730
+_report = msgspec.msgpack.Decoder(Report)
+
+
+class Engine:
+    """The handlers and the memory they share; one a process."""
+
+    def __init__(self, settings: Settings, database: Database, bus: Bus) -> None:
+        self._database = database
+        self._bus = bus
+        self._max_bytes = settings.report_max_expanded_bytes
+        self._packages = PackageMemory()
+        self._catalogues = Catalogues(settings.catalogue_cache_packages)
+
+    def report_received(self, delivery: Delivery) -> None:
+        """REPORT_RECEIVED: store the report and decide what is outstanding."""
+        header = msgspec.json.decode(str(delivery.headers["report"]), type=ReportReceived)
+        with self._database.transaction() as connection:
+            evaluation_id = store.touch_unchanged_host(connection, header)
+            if evaluation_id is not None:
+                store.store_receipt(connection, header, "evaluated", unchanged=True, evaluation_id=evaluation_id)
+                return
+        report = _report.decode(
+            zstandard.ZstdDecompressor().decompress(delivery.body, max_output_size=self._max_bytes)
+        )
+        with self._database.transaction() as connection:
+            host = store.lock_host(connection, header.host_id)
+            if host is not None and host.last_at > header.received_at:
+                store.store_receipt(
+                    connection, header, "superseded", reason="A newer report of this host is already stored."
+                )
+                return
+            ids: dict[bytes, int] = {}
+            if report.packages is not None:
+                installed, ids = store_package_set(connection, report.packages, self._packages)
+            elif host is not None:
+                installed = load_package_set(connection, host.package_set_id, self._packages)
+            else:
+                raise InvalidInput("A host's first report must list its packages.", pointer="$.packages")
+            if report.repos is not None or host is None:
+                repository_set = store_repository_set(connection, report)
+            else:
+                repository_set = load_repository_set(connection, host.repository_set_id)
+            store.store_host(connection, header, report, installed, repository_set)
+            if host is not None and host.package_set_id != installed.id:
+                store.store_package_event(
+                    connection, header.host_id, header.received_at, host.package_set_id, installed
+                )
+            evaluation_id = evaluation_of(
+                connection, installed, repository_set, self._catalogues, machine_id=report.machine_id
+            )
+            store.set_evaluation(connection, [header.host_id], evaluation_id)
+            store.store_receipt(connection, header, "evaluated", evaluation_id=evaluation_id)
+        self._packages.remember(
+            ids,
+            {
+                each.id: msgspec.structs.replace(each, held=False, status="installed")
+                for each in installed.packages
+                if each.id is not None
+            },
+        )
+        if repository_set.new_references:
+            self._bus.publish(REPOSITORY_REFERENCED, msgspec.json.encode(RepositoryNudge()))
+        self._bus.publish(HOST_EVALUATED, msgspec.json.encode(HostEvaluated(header.host_id, evaluation_id)))
+        log.info("report_stored", host_id=str(header.host_id), receipt_id=str(header.receipt_id))
+
+    def repository_changed(self, delivery: Delivery) -> None:
+        """REPOSITORY_CHANGED: judge again exactly the sets that hold one of the changed names."""
+        change = msgspec.json.decode(delivery.body, type=RepositoryChanged)
+        if change.names is not None:
+            with self._database.transaction() as connection:
+                moved = note_unaffected(connection, change.repository_id, change.generation, change.names)
+            log.info("evaluations_unaffected", repository_id=str(change.repository_id), count=moved)
+        self.evaluate_stale(threading.Event())
+
+    def evaluation_requested(self, delivery: Delivery) -> None:
+        """EVALUATION_REQUESTED: judge the named hosts with the catalogue as it is now."""
+        wanted = msgspec.json.decode(delivery.body, type=EvaluationRequested)
+        with self._database.transaction() as connection:
+            hosts = hosts_by_id(connection, wanted.host_ids)
+        self._evaluate(hosts, threading.Event())
+
+    def evaluate_stale(self, stop: threading.Event) -> None:
+        """The sweep: every host whose evaluation is of an older catalogue or of older rules."""
+        while not stop.is_set():
+            with self._database.transaction() as connection:
+                hosts = hosts_awaiting_evaluation(connection)
+            if not hosts:
+                return
+            self._evaluate(hosts, stop)
+
+    def message_died(self, delivery: Delivery) -> None:
+        """MESSAGE_DEAD: keep the message, and give a lost report its receipt."""
+        headers = dict(delivery.headers)
+        now = datetime.now(UTC)
+        routing_key = str(headers.get("x-patchbay-routing-key") or headers.get("x-first-death-routing-key") or "")
+        error = str(headers.get("x-patchbay-error") or "The message ended its consumer repeatedly.")
+        queue = str(headers.get("x-patchbay-queue") or headers.get("x-first-death-queue") or delivery.routing_key)
+        first = headers.get("x-patchbay-first-at")
+        with self._database.transaction() as connection:
+            store.store_dead_letter(
+                connection,
+                queue=queue,
+                routing_key=routing_key,
+                headers=headers,
+                body=delivery.body,
+                error=error,
+                attempts=int(headers.get("x-patchbay-attempts", 0)),
+                first_at=datetime.fromtimestamp(float(first), UTC) if first else now,
+                last_at=now,
+            )
+            if "report" in headers:
+                header = msgspec.json.decode(str(headers["report"]), type=ReportReceived)
+                store.store_receipt(connection, header, "refused", reason=error)
+        log.error("message_buried", queue=queue, routing_key=routing_key or REPORT_RECEIVED, error=error)
+
+    def clean(self, stop: threading.Event) -> None:
+        """Remove what is past its retention."""
+        with self._database.transaction() as connection:
+            removed = store.clean(connection, receipt_days=RECEIPT_DAYS, event_days=EVENT_DAYS)
+        log.info("cleaned", **removed)
+
+    def _evaluate(self, hosts: list[StaleHost], stop: threading.Event) -> None:
+        """One transaction a pair of sets, so that a long sweep holds no locks and loses nothing when stopped."""
+        evaluated: list[HostEvaluated] = []
+        repository_set: RepositorySet | None = None
+        for (repository_set_id, package_set_id), group in groupby(
+            sorted(hosts, key=lambda each: (each.repository_set_id, each.package_set_id)),
+            key=lambda each: (each.repository_set_id, each.package_set_id),
+        ):
+            if stop.is_set():
+                return
+            members = list(group)
+            with self._database.transaction() as connection:
+                if repository_set is None or repository_set.id != repository_set_id:
+                    repository_set = load_repository_set(connection, repository_set_id)
+                installed = load_package_set(connection, package_set_id, self._packages)
+                evaluated += self._evaluate_members(connection, installed, repository_set, members)
+        for each in evaluated:
+            self._bus.publish(HOST_EVALUATED, msgspec.json.encode(each))
+
+    def _evaluate_members(
+        self,
+        connection: Connection,
+        installed: InstalledSet,
+        repository_set: RepositorySet,
+        members: list[StaleHost],
+    ) -> list[HostEvaluated]:
+        done: dict[int, list[StaleHost]] = {}
+        for each in members:
+            evaluation_id = evaluation_of(
+                connection, installed, repository_set, self._catalogues, machine_id=each.machine_id
+            )
+            done.setdefault(evaluation_id, []).append(each)
+        for evaluation_id, same in done.items():
+            store.set_evaluation(connection, [each.host_id for each in same], evaluation_id)
+        return [HostEvaluated(each.host_id, number) for number, same in done.items() for each in same]

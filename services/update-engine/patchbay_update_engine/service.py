@@ -1,0 +1,46 @@
+"""Update-engine: stores what hosts said, decides what is outstanding."""
+
+from patchbay_shared.bus import Subscription
+from patchbay_shared.messages import DEAD_LETTERS, FRESH_REPORTS, OPERATOR, RECALCULATION
+from patchbay_shared.service import Context, Job, Service, Workers
+
+from patchbay_update_engine.handlers import Engine
+
+
+def workers(context: Context) -> Workers:
+    """One lane a thread: fresh reports never wait behind a recalculation, nor an operator behind either."""
+    engine = Engine(context.settings, context.database, context.bus)
+    return Workers(
+        subscriptions=[
+            *[Subscription(FRESH_REPORTS, engine.report_received)] * context.settings.engine_threads,
+            Subscription(RECALCULATION, engine.repository_changed, prefetch=1),
+            Subscription(OPERATOR, engine.evaluation_requested, prefetch=1),
+            Subscription(DEAD_LETTERS, engine.message_died, prefetch=1),
+        ],
+        jobs=[
+            Job("evaluate-stale", context.settings.sweep_seconds, engine.evaluate_stale),
+            Job("clean", 3_600, engine.clean),
+        ],
+    )
+
+
+SERVICE = Service(
+    name="update-engine",
+    summary="Stores what hosts said, decides what is outstanding.",
+    reads=("repository", "repository_index", "available_package"),
+    writes=(
+        "package",
+        "package_set",
+        "repository_reference",
+        "repository_set",
+        "host",
+        "package_event",
+        "receipt",
+        "evaluation",
+        "verdict",
+        "dead_letter",
+    ),
+    consumes=("report.received", "repository.changed", "evaluation.requested", "message.dead"),
+    publishes=("repository.referenced", "host.evaluated"),
+    workers=workers,
+)

@@ -1,0 +1,309 @@
+"""Packages and sets, each stored once: `package`, `package_set`, `repository_set`, `repository_reference`.
+
+Ids are found by digest. What is remembered between reports is only ever added after the transaction that
+made it has committed, so a rolled-back id is never used.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from threading import Lock
+from uuid import UUID
+
+import msgspec
+from patchbay_shared.report import Report, ReportPackage, ReportRepository
+from patchbay_shared.repositories import indexes, location, repository_id
+from sqlalchemy import Connection, text
+
+from patchbay_update_engine.evaluate.catalog import InstalledPackage, Policy, installed_of, policy_of
+
+REMEMBERED_PACKAGES = 400_000
+_DETAILS = ("source", "source_version", "vendor", "modularitylabel", "groups", "content")
+
+
+class InstalledSet(msgspec.Struct, frozen=True):
+    """A stored package set, ready to be judged."""
+
+    id: int
+    packages: list[InstalledPackage]
+    ids: list[int]
+    """Ascending; packages removed with their configuration left are not among them."""
+
+
+class RepositorySetDocument(msgspec.Struct, frozen=True):
+    """`repository_set.document`."""
+
+    repositories: list[ReportRepository]
+    policy: Policy
+
+
+class RepositorySet(msgspec.Struct, frozen=True):
+    """A stored repository set."""
+
+    id: int
+    repository_ids: list[UUID]
+    """Of the enabled repositories that name a URL; ascending."""
+    document: RepositorySetDocument
+    new_references: bool = False
+    """Whether some repository or index was never named before."""
+
+
+class PackageMemory:
+    """Package digests to ids and back, least recently used forgotten first; shared by the threads of a process."""
+
+    def __init__(self, limit: int = REMEMBERED_PACKAGES) -> None:
+        self._limit = limit
+        self._ids: OrderedDict[bytes, int] = OrderedDict()
+        self._packages: OrderedDict[int, InstalledPackage] = OrderedDict()
+        self._lock = Lock()
+
+    def ids_of(self, digests: Iterable[bytes]) -> dict[bytes, int]:
+        known = self._ids
+        return {digest: known[digest] for digest in digests if digest in known}
+
+    def packages_of(self, ids: Iterable[int]) -> dict[int, InstalledPackage]:
+        known = self._packages
+        return {number: known[number] for number in ids if number in known}
+
+    def remember(self, ids: dict[bytes, int], packages: dict[int, InstalledPackage]) -> None:
+        """Add what a committed transaction found or made."""
+        with self._lock:
+            self._ids.update(ids)
+            self._packages.update(packages)
+            for memory in (self._ids, self._packages):
+                while len(memory) > self._limit:
+                    memory.popitem(last=False)
+
+
+def digest_of(package: ReportPackage) -> bytes:
+    """16 bytes that name a package: equal for equal type, name, arch, version and details."""
+    return hashlib.blake2b(
+        "\0".join(
+            (
+                package.type,
+                package.name,
+                package.arch,
+                package.evr,
+                package.source or "",
+                package.source_version or "",
+                package.vendor or "",
+                package.modularitylabel or "",
+                ",".join(package.groups),
+                package.content or "",
+            )
+        ).encode("utf-8", "surrogateescape"),
+        digest_size=16,
+    ).digest()
+
+
+def store_package_set(
+    connection: Connection, packages: Sequence[ReportPackage], memory: PackageMemory
+) -> tuple[InstalledSet, dict[bytes, int]]:
+    """The set of the reported packages, made if it is new; and the ids to remember after the commit."""
+    by_digest = {digest_of(package): package for package in packages if package.name != "gpg-pubkey"}
+    ids = memory.ids_of(by_digest)
+    missing = sorted(digest for digest in by_digest if digest not in ids)
+    if missing:
+        ids.update(_intern(connection, {digest: by_digest[digest] for digest in missing}))
+    installed: list[int] = []
+    held: list[int] = []
+    config: list[int] = []
+    for digest, package in by_digest.items():
+        (installed if package.status != "config-files" else config).append(ids[digest])
+        if package.held:
+            held.append(ids[digest])
+    installed.sort()
+    held.sort()
+    config.sort()
+    set_id = _set_id(connection, installed, held, config)
+    known = memory.packages_of(ids.values())
+    judged = [
+        _with_selection(known.get(ids[digest]) or _installed(package, ids[digest]), package)
+        for digest, package in by_digest.items()
+    ]
+    return InstalledSet(set_id, judged, installed), ids
+
+
+def load_package_set(connection: Connection, set_id: int, memory: PackageMemory) -> InstalledSet:
+    """A stored set as the rules read it."""
+    row = connection.execute(
+        text("SELECT package_ids, held_ids, config_ids FROM package_set WHERE id = :id"), {"id": set_id}
+    ).one()
+    held, config = set(row.held_ids), set(row.config_ids)
+    wanted = [*row.package_ids, *row.config_ids]
+    known = memory.packages_of(wanted)
+    missing = [number for number in wanted if number not in known]
+    if missing:
+        known |= _load_packages(connection, missing)
+        memory.remember({}, known)
+    judged = []
+    for number in wanted:
+        package = known[number]
+        if number in held or number in config:
+            package = msgspec.structs.replace(
+                package, held=number in held, status="config-files" if number in config else "installed"
+            )
+        judged.append(package)
+    return InstalledSet(set_id, judged, list(row.package_ids))
+
+
+def store_repository_set(connection: Connection, report: Report) -> RepositorySet:
+    """The set of the reported repositories and policy, made if it is new, with its references."""
+    document = RepositorySetDocument(repositories=report.repos or [], policy=policy_of(report))
+    digest = hashlib.blake2b(msgspec.msgpack.encode(document), digest_size=16).digest()
+    enabled = [each for each in document.repositories if each.enabled and location(each)]
+    repository_ids = sorted({repository_id(each) for each in enabled})
+    row = connection.execute(
+        text("SELECT id FROM repository_set WHERE digest = :digest"), {"digest": digest}
+    ).one_or_none()
+    if row is not None:
+        return RepositorySet(row.id, repository_ids, document)
+    row = connection.execute(
+        text("""
+            INSERT INTO repository_set (digest, repository_ids, document)
+            VALUES (:digest, :repository_ids, CAST(:document AS jsonb))
+            ON CONFLICT (digest) DO UPDATE SET digest = EXCLUDED.digest
+            RETURNING id
+        """),
+        {
+            "digest": digest,
+            "repository_ids": repository_ids,
+            "document": msgspec.json.encode(document).decode(),
+        },
+    ).one()
+    return RepositorySet(row.id, repository_ids, document, _store_references(connection, enabled, report))
+
+
+def load_repository_set(connection: Connection, set_id: int) -> RepositorySet:
+    """A stored repository set."""
+    row = connection.execute(
+        text("SELECT repository_ids, document::text AS document FROM repository_set WHERE id = :id"),
+        {"id": set_id},
+    ).one()
+    return RepositorySet(
+        set_id, list(row.repository_ids), msgspec.json.decode(row.document, type=RepositorySetDocument)
+    )
+
+
+def _store_references(connection: Connection, enabled: list[ReportRepository], report: Report) -> bool:
+    wanted = {
+        (repository_id(each), component, architecture): each
+        for each in enabled
+        for component, architecture in indexes(each, report)
+    }
+    if not wanted:
+        return False
+    keys = sorted(wanted)
+    made = connection.execute(
+        text("""
+            INSERT INTO repository_reference (repository_id, component, architecture, definition)
+            SELECT * FROM unnest(
+                CAST(:ids AS uuid[]), CAST(:components AS text[]), CAST(:architectures AS text[]),
+                CAST(:definitions AS jsonb[]))
+            ON CONFLICT DO NOTHING
+        """),
+        {
+            "ids": [key[0] for key in keys],
+            "components": [key[1] for key in keys],
+            "architectures": [key[2] for key in keys],
+            "definitions": [msgspec.json.encode(wanted[key]).decode() for key in keys],
+        },
+    )
+    return made.rowcount > 0
+
+
+def _intern(connection: Connection, packages: dict[bytes, ReportPackage]) -> dict[bytes, int]:
+    """Ids of packages (keyed by digest, ascending), made where they are new."""
+    digests = list(packages)
+    ids = _ids_of(connection, digests)
+    new = [digest for digest in digests if digest not in ids]
+    if not new:
+        return ids
+    values = [_installed(packages[digest], None) for digest in new]
+    made = connection.execute(
+        text("""
+            INSERT INTO package (digest, type, name, arch, evr, evr_key, details)
+            SELECT * FROM unnest(
+                CAST(:digests AS bytea[]), CAST(:types AS text[]), CAST(:names AS text[]), CAST(:arches AS text[]),
+                CAST(:evrs AS text[]), CAST(:keys AS bytea[]), CAST(:details AS jsonb[]))
+            ON CONFLICT (digest) DO NOTHING
+            RETURNING digest, id
+        """),
+        {
+            "digests": new,
+            "types": [packages[digest].type for digest in new],
+            "names": [each.name for each in values],
+            "arches": [each.arch for each in values],
+            "evrs": [each.evr for each in values],
+            "keys": [each.evr_key for each in values],
+            "details": [_details(packages[digest]) for digest in new],
+        },
+    )
+    ids.update({bytes(row.digest): row.id for row in made})
+    raced = [digest for digest in new if digest not in ids]
+    if raced:
+        ids.update(_ids_of(connection, raced))
+    return ids
+
+
+def _ids_of(connection: Connection, digests: list[bytes]) -> dict[bytes, int]:
+    rows = connection.execute(
+        text("SELECT digest, id FROM package WHERE digest = ANY(:digests)"), {"digests": digests}
+    )
+    return {bytes(row.digest): row.id for row in rows}
+
+
+def _set_id(connection: Connection, installed: list[int], held: list[int], config: list[int]) -> int:
+    digest = hashlib.blake2b(repr((installed, held, config)).encode(), digest_size=16).digest()
+    found = connection.scalar(text("SELECT id FROM package_set WHERE digest = :digest"), {"digest": digest})
+    if found is not None:
+        return int(found)
+    row = connection.execute(
+        text("""
+            INSERT INTO package_set (digest, package_ids, held_ids, config_ids)
+            VALUES (:digest, :installed, CAST(:held AS integer[]), CAST(:config AS integer[]))
+            ON CONFLICT (digest) DO UPDATE SET digest = EXCLUDED.digest
+            RETURNING id
+        """),
+        {"digest": digest, "installed": installed, "held": held, "config": config},
+    ).one()
+    return int(row.id)
+
+
+def _load_packages(connection: Connection, ids: list[int]) -> dict[int, InstalledPackage]:
+    rows = connection.execute(
+        text("SELECT id, name, arch, evr, evr_key, details FROM package WHERE id = ANY(:ids)"), {"ids": ids}
+    )
+    found = {}
+    for row in rows:
+        details = row.details or {}
+        found[row.id] = InstalledPackage(
+            name=row.name,
+            arch=row.arch,
+            evr=row.evr,
+            evr_key=bytes(row.evr_key),
+            source=details.get("source"),
+            source_version=details.get("source_version"),
+            vendor=details.get("vendor"),
+            modularitylabel=details.get("modularitylabel"),
+            groups=tuple(details.get("groups", ())),
+            content=details.get("content"),
+            id=row.id,
+        )
+    return found
+
+
+def _installed(package: ReportPackage, number: int | None) -> InstalledPackage:
+    """The package apart from what the host selected for it (held, removed)."""
+    return msgspec.structs.replace(installed_of(package), id=number, held=False, status="installed")
+
+
+def _with_selection(installed: InstalledPackage, package: ReportPackage) -> InstalledPackage:
+    if package.held or package.status != "installed":
+        return msgspec.structs.replace(installed, held=package.held, status=package.status)
+    return installed
+
+
+def _details(package: ReportPackage) -> str | None:
+    details = {name: value for name in _DETAILS if (value := getattr(package, name))}
+    return msgspec.json.encode(details).decode() if details else None
