@@ -162,7 +162,7 @@ class Bus:
         with consumer:
             while not stop.is_set():
                 with suppress(socket.timeout):
-                    connection.drain_events(timeout=0.5)
+                    connection.drain_events(timeout=0.2)
 
     def _handle(self, message: Message, subscription: Subscription, stop: threading.Event) -> None:
         body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
