@@ -489,6 +489,23 @@ def automatic_debs(host: Host, states: str) -> Optional[Set[Tuple[str, str]]]:
     }
 
 
+CONTENT_FIELDS = ("installed-size", "depends", "pre-depends", "conflicts", "breaks", "replaces", "multi-arch")
+
+
+def deb_content(fields: Dict[str, str]) -> str:
+    """Digest over what apt compares beside the version: builds of one version with other content differ in it.
+
+    apt 2.6, debListParser::VersionHash and SameVersion: the fields without blanks, in lower case, `<` and `>` as
+    `<=` and `>=`, an absent Multi-Arch as `no`. The digest is that of the catalogue's packages (repo-sync's
+    formats/apt.py): BLAKE2b-64 in hexadecimal of the values in the order of CONTENT_FIELDS, joined by line ends.
+    """
+    values = [re.sub(r"\s+", "", fields.get(name, "")).lower() for name in CONTENT_FIELDS]
+    if values[-1] == "no":
+        values[-1] = ""
+    joined = re.sub(r"([<>])(?![<>=])", r"\1=", "\n".join(values))
+    return hashlib.blake2b(joined.encode("utf-8"), digest_size=8).hexdigest()
+
+
 def deb_packages(host: Host, paths: AptPaths) -> Tuple[List[Json], str]:
     """The packages as dpkg has them, and dpkg's own architecture."""
     paragraphs = dpkg_paragraphs(host, paths.path["status"])
@@ -521,6 +538,8 @@ def deb_packages(host: Host, paths: AptPaths) -> Tuple[List[Json], str]:
         if source:
             record["source"] = clip(source.group(1)) if source.group(1) != name else None
             record["source_version"] = clip(source.group(2)) if source.group(2) not in (None, version) else None
+        if selection[2] != "config-files":
+            record["content"] = deb_content(fields)
         if auto is not None and selection[2] != "config-files":
             # apt files "all" packages under the native architecture.
             record["auto"] = (name, native if arch == "all" else arch) in auto
@@ -1219,8 +1238,8 @@ def zypp_releasever(host: Host) -> str:
 
 
 def zypp_repository_type(host: Host, alias: str, configured: str) -> str:
-    """rpm-md, susetags or plaindir; where the file does not say, what zypp found and cached."""
-    named = {"rpm-md": "rpm-md", "yum": "rpm-md", "yast2": "susetags", "plaindir": "plaindir"}
+    """rpm-md or susetags; where the file does not say, what zypp found and cached. Empty for a plain directory."""
+    named = {"rpm-md": "rpm-md", "yum": "rpm-md", "yast2": "susetags", "susetags": "susetags", "plaindir": ""}
     if configured.lower() in named:
         return named[configured.lower()]
     raw = "/var/cache/zypp/raw/" + alias
@@ -1237,12 +1256,14 @@ def zypp_repositories(host: Host, variables: Dict[str, str]) -> List[Json]:
                 urls = [url.rstrip("/") + "/" + below for url in urls]
             mirrorlist = urls_of(fields.get("mirrorlist", ""), variables)
             metalink = urls_of(fields.get("metalink", ""), variables)
-            if not urls and not mirrorlist and not metalink:
+            kind = zypp_repository_type(host, alias, fields.get("type", ""))
+            # A plain directory of rpms has no metadata that a server could read.
+            if not kind or not (urls or mirrorlist or metalink):
                 continue
             priority = whole_number(fields.get("priority", ""))
             record = {
                 "id": clip(alias, TEXT),
-                "type": zypp_repository_type(host, alias, fields.get("type", "")),
+                "type": kind,
                 "name": clip(expand(fields.get("name", alias), variables), TEXT),
                 "enabled": truth(fields.get("enabled", ""), default=True),
                 "urls": urls,
@@ -1746,8 +1767,12 @@ class Settings:
 
 
 @contextlib.contextmanager
-def only_one(state: str) -> Iterator[bool]:
-    """Serialises runs on one host. Yields False if another run is already waiting and will report anyway."""
+def only_one(state: str, *, delay: Optional[float] = None) -> Iterator[bool]:
+    """Serialises the runs on one host.
+
+    With a `delay` (seconds; hooks) a run first waits in the queue, which has one place: yields False at once if
+    that is taken, because the run that waits there has yet to collect and will see the same change.
+    """
     try:
         os.makedirs(state, mode=0o700, exist_ok=True)
         queue = open(os.path.join(state, "queue.lock"), "w")
@@ -1757,11 +1782,13 @@ def only_one(state: str) -> Iterator[bool]:
         yield True
         return
     with queue, lock:
-        try:
-            fcntl.flock(queue, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
+        if delay is not None:
+            try:
+                fcntl.flock(queue, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                yield False
+                return
+            time.sleep(max(0.0, delay))
         fcntl.flock(lock, fcntl.LOCK_EX)
         fcntl.flock(queue, fcntl.LOCK_UN)
         yield True
@@ -2151,6 +2178,7 @@ def parser() -> Parser:
         "--wait", action="store_true", help="try three times, as the server's Retry-After says, before giving up"
     )
     run.add_argument("--background", action="store_true", help="return at once, report a little later (hooks)")
+    run.add_argument("--queued", action="store_true", help="what --background does, in the foreground")
     run.add_argument("--delay", type=float, default=20.0, metavar="SECONDS", help="of --background, default 20")
     place = made.add_argument_group("install and uninstall")
     place.add_argument("--every", type=int, default=60, metavar="MINUTES", help="default 60")
@@ -2159,10 +2187,20 @@ def parser() -> Parser:
     return made
 
 
-def background() -> None:
-    """Leaves the package manager that called a hook: a process of its own, with no terminal and no pipe."""
+def background(arguments: argparse.Namespace) -> bool:
+    """Leaves the package manager that called a hook; True in the process that goes on to report.
+
+    Inside a systemd service (dnf-automatic) everything is killed when that ends, so the report becomes a unit
+    of its own; elsewhere it becomes a process with no terminal and no pipe.
+    """
+    if os.environ.get("INVOCATION_ID") and shutil.which("systemd-run"):
+        argv = ["systemd-run", "--quiet", "--", sys.executable, os.path.abspath(__file__)]
+        argv += ["report", "--quiet", "--queued", "--delay", str(arguments.delay), "--config", arguments.config]
+        argv += ["--state-dir", arguments.state_dir, "--token-file", arguments.token_file]
+        if Host.run(argv) is not None:
+            return False
     if os.fork():
-        os._exit(DELIVERED)
+        return False
     os.setsid()
     if os.fork():
         os._exit(DELIVERED)
@@ -2172,11 +2210,12 @@ def background() -> None:
         os.dup2(null, descriptor)
     # apt and dnf hold locks in descriptors that a child would keep open.
     os.closerange(3, 256)
+    return True
 
 
 def run_report(host: Host, settings: Settings, arguments: argparse.Namespace) -> int:
     server, token = Server(settings), settings.token()
-    with only_one(settings.state) as alone:
+    with only_one(settings.state, delay=arguments.delay if arguments.queued else None) as alone:
         if not alone:
             return DELIVERED
         report = collect(
@@ -2240,8 +2279,9 @@ def run(arguments: argparse.Namespace) -> int:
                 print("removed " + path)
         return DELIVERED
     if arguments.background:
-        background()
-        time.sleep(max(0.0, arguments.delay))
+        if not background(arguments):
+            return DELIVERED
+        arguments.queued = True
     return run_report(host, settings, arguments)
 
 
