@@ -1,0 +1,75 @@
+"""Passwords, the first administrator, and the tokens that let hosts enrol."""
+
+import secrets
+import threading
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from patchbay_shared.db import Database
+from patchbay_shared.errors import InvalidInput
+from patchbay_shared.tables import user_account
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from patchbay_api.auth import token_hash
+from patchbay_api.store import accounts as store
+
+_HASHER = PasswordHasher()
+_DUMMY_HASH = _HASHER.hash(secrets.token_hex(16))
+_HASHING = threading.BoundedSemaphore(4)
+"""Each argon2 run takes 64 MiB: more than a few at once would let strangers exhaust the memory."""
+
+
+def hash_password(password: str) -> str:
+    """argon2id with the library's current parameters."""
+    with _HASHING:
+        return _HASHER.hash(password)
+
+
+def password_holds(password_hash: str | None, password: str) -> bool:
+    """Whether the password is the right one; takes as long when there is no hash to compare with."""
+    with _HASHING:
+        try:
+            return _HASHER.verify(password_hash or _DUMMY_HASH, password) and password_hash is not None
+        except (VerificationError, InvalidHashError):
+            return False
+
+
+def refreshed_hash(password_hash: str, password: str) -> str | None:
+    """The hash to store instead, if the library's parameters have grown since."""
+    return hash_password(password) if _HASHER.check_needs_rehash(password_hash) else None
+
+
+def ensure_first_admin(database: Database, username: str, password: str | None) -> str | None:
+    """Make an administrator if there is no account at all, and return the password if one was generated.
+
+    None: the password was given, or accounts exist. Raises InvalidInput for an empty user name.
+    """
+    name = username.strip().lower()
+    if not name:
+        raise InvalidInput("The first administrator needs a user name; set PATCHBAY_ADMIN_USERNAME.")
+    with database.transaction() as connection:
+        if connection.scalar(select(func.count()).select_from(user_account)):
+            return None
+    generated = None if password else secrets.token_urlsafe(15)
+    password_hash = hash_password(password or generated or "")
+    with database.transaction() as connection:
+        made = connection.execute(
+            insert(user_account)
+            .values(username=name, password_hash=password_hash, role="admin")
+            .on_conflict_do_nothing()
+        )
+    return generated if made.rowcount else None
+
+
+def create_enrolment_token(database: Database, name: str, *, expires_in_seconds: int | None = None) -> str:
+    """A new token with which hosts may enrol; only its hash is kept."""
+    token = new_token("pbe")
+    with database.transaction() as connection:
+        store.add_enrolment_token(connection, name, token_hash(token), expires_in_seconds=expires_in_seconds)
+    return token
+
+
+def new_token(prefix: str) -> str:
+    """256 random bits; the prefix lets scanners of leaked secrets recognise it."""
+    return f"{prefix}_{secrets.token_urlsafe(32)}"

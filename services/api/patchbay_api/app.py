@@ -1,0 +1,92 @@
+"""The WSGI application of the API, and its OpenAPI document."""
+
+import json
+from typing import Any
+
+from flask import Flask, Response, request
+from patchbay_shared.http import add_health, add_problem_handlers
+from patchbay_shared.service import Context
+
+from patchbay_api.dashboard import dashboard
+from patchbay_api.documentation import add_documentation
+from patchbay_api.enrolment import enrolment
+from patchbay_api.host_updates import host_updates
+from patchbay_api.hosts import hosts
+from patchbay_api.problems import ProblemApi
+from patchbay_api.receipts import receipts
+from patchbay_api.repositories import repositories
+from patchbay_api.resource import PREFIX
+from patchbay_api.sessions import sessions
+
+RESOURCES = (sessions, dashboard, hosts, host_updates, repositories, receipts, enrolment)
+MAX_BODY_BYTES = 64_000
+VERSION = "1.0.0"
+
+_DESCRIPTION = """\
+Every read and every operator's action. Sign in at `POST /api/v1/sessions`, then send
+`Authorization: Bearer <token>`. Lists are paged: pass `next_cursor` back as `cursor`. Errors are
+problem documents (RFC 9457). Reads carry an ETag."""
+
+
+def make_app(context: Context) -> Flask:
+    """The API as a WSGI application."""
+    app, _ = _assembled()
+    app.extensions["patchbay"] = context
+    add_health(app, {"database": context.database.ping})
+    return app
+
+
+def openapi_document() -> dict[str, Any]:
+    """The document as served at /api/v1/openapi.json; needs neither database nor broker."""
+    _, api = _assembled()
+    document: dict[str, Any] = json.loads(json.dumps(api.spec.to_dict(), sort_keys=True))
+    return document
+
+
+def openapi_text() -> str:
+    """The content of docs/openapi.json."""
+    return json.dumps(openapi_document(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _assembled() -> tuple[Flask, ProblemApi]:
+    app = Flask("patchbay_api", static_folder=None)
+    app.config.update(
+        API_TITLE="Patchbay",
+        API_VERSION=VERSION,
+        OPENAPI_VERSION="3.1.0",
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+        API_SPEC_OPTIONS={
+            "info": {
+                "description": _DESCRIPTION,
+                "license": {"name": "GPL-3.0-or-later", "identifier": "GPL-3.0-or-later"},
+            },
+            "servers": [{"url": "/"}],
+        },
+    )
+    app.url_map.strict_slashes = False
+    add_problem_handlers(app)
+    api = ProblemApi(app)
+    api.spec.components.security_scheme(
+        "session", {"type": "http", "scheme": "bearer", "description": "The token of `POST /api/v1/sessions`."}
+    )
+    for resource in RESOURCES:
+        api.register_blueprint(resource.blueprint)
+    add_documentation(app, api.spec, PREFIX)
+    app.after_request(_finish)
+    return app, api
+
+
+def _finish(response: Response) -> Response:
+    """Headers that every answer has; reads become conditional."""
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
+    readable = request.method in {"GET", "HEAD"} and response.status_code == 200
+    if readable and request.path.startswith(PREFIX):
+        response.headers.setdefault("Cache-Control", "private, no-cache")
+        response.headers["Vary"] = "Authorization"
+        response.add_etag()
+        response.make_conditional(request)
+    else:
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response

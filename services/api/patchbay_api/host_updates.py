@@ -1,0 +1,179 @@
+"""What is outstanding on one host, and why; what is installed, and from where."""
+
+from typing import Any
+from uuid import UUID
+
+from marshmallow import Schema, fields, validate
+from patchbay_shared.tables import package, verdict
+
+from patchbay_api.hosts import host_or_404
+from patchbay_api.paging import Key, Number, Page, PageQuery, fetch_page, page_of, text_field
+from patchbay_api.resource import Resource, context
+from patchbay_api.store import hosts as store
+
+host_updates = Resource("host-content", "What is installed on one host, what is outstanding, and from where.")
+
+STATES = [
+    "outstanding",
+    "held",
+    "kept-back",
+    "phased",
+    "pinned",
+    "excluded",
+    "locked",
+    "obsoleted",
+    "vendor",
+    "retracted",
+    "module",
+    "not-in-any-repository",
+    "newer-than-repository",
+]
+"""The engine's states (`patchbay_update_engine.evaluate.verdict.State`); services do not import each other."""
+
+
+class UpdateQuery(PageQuery):
+    """Which verdicts; they are in order of name, architecture and package."""
+
+    listed = fields.Boolean(
+        metadata={"description": "Whether the package manager itself lists it as an available update."}
+    )
+    security = fields.Boolean(metadata={"description": "Whether it is a security fix."})
+    state = fields.String(validate=validate.OneOf(STATES), metadata={"description": "Only this state."})
+    q = text_field("Part of the package's name.")
+
+
+class Update(Schema):
+    """The verdict on one installed package. Packages that are simply up to date have none."""
+
+    name = fields.String(required=True)
+    arch = fields.String(required=True)
+    installed = fields.String(required=True, metadata={"description": "`[epoch:]version[-release]`"})
+    candidate = fields.String(
+        required=True, allow_none=True, metadata={"description": "The version that would be installed."}
+    )
+    candidate_arch = fields.String(required=True, allow_none=True)
+    repository = fields.String(
+        required=True, allow_none=True, metadata={"description": "Where from; named as the host names it."}
+    )
+    repositories = fields.List(
+        fields.String(), required=True, metadata={"description": "Every enabled repository that has the candidate."}
+    )
+    state = fields.String(required=True, validate=validate.OneOf(STATES))
+    listed = fields.Boolean(required=True)
+    security = fields.Boolean(required=True)
+    advisories = fields.List(fields.String(), required=True)
+    security_repository = fields.String(
+        required=True, allow_none=True, metadata={"description": "The security repository that decided `security`."}
+    )
+    why = fields.String(required=True, metadata={"description": "The rule and the data that decided."})
+    rule = fields.String(required=True, metadata={"description": "Stable code of that rule."})
+
+
+class PackageQuery(PageQuery):
+    """Which packages; they are in order of name and architecture."""
+
+    q = text_field("Part of the package's name.")
+
+
+class InstalledPackage(Schema):
+    """One installed package."""
+
+    name = fields.String(required=True)
+    arch = fields.String(required=True)
+    version = fields.String(required=True)
+    type = fields.String(required=True, metadata={"description": "deb, rpm, pacman or gentoo"})
+    source = fields.String(required=True, metadata={"description": "Source package"})
+    held = fields.Boolean(required=True)
+    state = fields.String(required=True, allow_none=True, metadata={"description": "null: up to date"})
+    candidate = fields.String(required=True, allow_none=True)
+
+
+class HostRepository(Schema):
+    """One repository as the host configures it, with what is known of it."""
+
+    repository_id = fields.UUID(required=True)
+    id = fields.String(required=True, metadata={"description": "As the host calls it."})
+    name = fields.String(required=True)
+    type = fields.String(required=True)
+    url = fields.String(required=True)
+    suite = fields.String(required=True)
+    components = fields.List(fields.String(), required=True)
+    enabled = fields.Boolean(required=True)
+    priority = fields.Integer(required=True, allow_none=True)
+    security = fields.Boolean(
+        required=True, allow_none=True, metadata={"description": "Holds security fixes; null: nobody said."}
+    )
+    state = fields.String(required=True, metadata={"description": "pending, ok, failing or untrusted"})
+    message = fields.String(required=True)
+    generation = fields.Integer(required=True, allow_none=True)
+    checked_at = fields.AwareDateTime(required=True, allow_none=True)
+    changed_at = fields.AwareDateTime(required=True, allow_none=True)
+
+
+class HostRepositories(Schema):
+    """All repositories of a host, in its order."""
+
+    items = fields.List(fields.Nested(HostRepository), required=True)
+
+
+@host_updates.get("/hosts/<uuid:host_id>/updates", page_of(Update, "UpdatePage"), query=UpdateQuery)
+def list_host_updates(query: dict[str, Any], host_id: UUID) -> Page:
+    """List the verdicts on a host's packages."""
+    with context().database.transaction() as connection:
+        statement = store.verdicts(host_or_404(connection, host_id)["evaluation_id"])
+        for name in ("listed", "security", "state"):
+            if name in query:
+                statement = statement.where(verdict.c[name] == query[name])
+        if query.get("q"):
+            statement = statement.where(verdict.c.name.icontains(query["q"], autoescape=True))
+        return fetch_page(
+            connection,
+            statement,
+            [Key(verdict.c.name, str), Key(verdict.c.arch, str), Key(verdict.c.package_id, Number)],
+            sort="name",
+            limit=query["limit"],
+            cursor=query.get("cursor"),
+        )
+
+
+@host_updates.get("/hosts/<uuid:host_id>/packages", page_of(InstalledPackage, "PackagePage"), query=PackageQuery)
+def list_host_packages(query: dict[str, Any], host_id: UUID) -> Page:
+    """List what is installed on a host."""
+    with context().database.transaction() as connection:
+        found = host_or_404(connection, host_id)
+        statement = store.packages(found["package_set_id"], found["evaluation_id"])
+        if query.get("q"):
+            statement = statement.where(package.c.name.icontains(query["q"], autoescape=True))
+        return fetch_page(
+            connection,
+            statement,
+            [Key(package.c.name, str), Key(package.c.arch, str), Key(package.c.id, Number)],
+            sort="name",
+            limit=query["limit"],
+            cursor=query.get("cursor"),
+        )
+
+
+@host_updates.get("/hosts/<uuid:host_id>/repositories", HostRepositories)
+def list_host_repositories(host_id: UUID) -> dict[str, Any]:
+    """List a host's repositories in its own order."""
+    with context().database.transaction() as connection:
+        rows = store.repositories_of(connection, host_or_404(connection, host_id)["repository_set_id"])
+    return {"items": [_host_repository(row) for row in rows]}
+
+
+def _host_repository(row: Any) -> dict[str, Any]:
+    """The host's definition (a stored `ReportRepository`, defaults left out) over the catalogue's row."""
+    definition = row["definition"]
+    urls = [definition.get("mirrorlist"), definition.get("metalink"), *definition.get("urls", []), row["url"], ""]
+    return {
+        **row,
+        "id": definition["id"],
+        "type": definition["type"],
+        "name": definition.get("name") or row["name"] or definition["id"],
+        "url": next(url for url in urls if url is not None),
+        "suite": definition.get("suite") or "",
+        "components": definition.get("components", []),
+        "priority": definition.get("priority"),
+        "security": definition.get("security") if row["security"] is None else row["security"],
+    }

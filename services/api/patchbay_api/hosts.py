@@ -1,0 +1,180 @@
+"""Hosts: the list with its counts, and one host."""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from flask import abort
+from marshmallow import Schema, fields, validate
+from patchbay_shared.messages import EVALUATION_REQUESTED, EvaluationRequested
+from patchbay_shared.tables import host
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select
+
+from patchbay_api.paging import Key, Moment, Number, Page, PageQuery, fetch_page, page_of, text_field
+from patchbay_api.resource import Resource, context
+from patchbay_api.store import hosts as store
+
+hosts = Resource("hosts", "What reports, and what is outstanding on it.")
+
+_SORTS: dict[str, tuple[ColumnElement[Any], Any]] = {
+    "hostname": (host.c.hostname, str),
+    "os": (host.c.os_name, str),
+    "updates": (store.updates, Number),
+    "security": (store.security, Number),
+    "last_report_at": (host.c.last_report_at, Moment),
+}
+SORTS = [sign + name for name in _SORTS for sign in ("", "-")]
+
+
+class HostQuery(PageQuery):
+    """Which hosts, in which order."""
+
+    sort = fields.String(
+        load_default="hostname",
+        validate=validate.OneOf(SORTS),
+        metadata={"description": "Sort key; `-` in front: descending. Equal hosts are in order of their names."},
+    )
+    q = text_field("Part of the host name, upper or lower case.")
+    os = text_field("The operating system, exactly as listed.")
+    tag = text_field("One of the host's tags.")
+    updates = fields.Boolean(metadata={"description": "Whether any update is outstanding."})
+    security = fields.Boolean(metadata={"description": "Whether any outstanding update is a security fix."})
+    reboot = fields.Boolean(metadata={"description": "Whether the host says that it has to be restarted."})
+    silent = fields.Boolean(metadata={"description": "Whether the last report is older than a day."})
+
+
+class Host(Schema):
+    """A host with the counts of its evaluation."""
+
+    id = fields.UUID(required=True)
+    hostname = fields.String(required=True)
+    os = fields.String(required=True)
+    arch = fields.String(required=True)
+    kernel = fields.String(required=True)
+    tags = fields.List(fields.String(), required=True)
+    updates = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Packages that the host's own package manager would list; null: not evaluated yet."},
+    )
+    security = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Those of them that are security fixes."}
+    )
+    states = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(),
+        required=True,
+        allow_none=True,
+        metadata={"description": "Number of verdicts by state."},
+    )
+    reboot_required = fields.Boolean(
+        required=True, allow_none=True, metadata={"description": "null: the host did not say."}
+    )
+    package_count = fields.Integer(required=True)
+    repository_count = fields.Integer(required=True, metadata={"description": "Enabled repositories."})
+    repository_problem_count = fields.Integer(
+        required=True,
+        metadata={"description": "Those whose content is not known to be current: the counts may be too low."},
+    )
+    silent = fields.Boolean(required=True, metadata={"description": "The last report is older than a day."})
+    last_report_at = fields.AwareDateTime(required=True)
+    evaluated_at = fields.AwareDateTime(required=True, allow_none=True)
+
+
+class HostDetail(Host):
+    """One host with everything that it says of itself."""
+
+    machine_id = fields.String(required=True)
+    boot_id = fields.String(required=True)
+    facts = fields.Dict(
+        keys=fields.String(),
+        required=True,
+        metadata={"description": "os_release, agent_version, reboot_reasons, stale_services and more, as reported."},
+    )
+    first_report_at = fields.AwareDateTime(required=True)
+    changed_at = fields.AwareDateTime(
+        required=True, metadata={"description": "When a report last differed from the one before."}
+    )
+
+
+class Requested(Schema):
+    """An action that was handed to the service that does it."""
+
+    id = fields.UUID(required=True)
+    requested = fields.String(required=True, metadata={"description": "Which work was asked for."})
+
+
+@hosts.get("/hosts", page_of(Host, "HostPage"), query=HostQuery)
+def list_hosts(query: dict[str, Any]) -> Page:
+    """List hosts."""
+    sort: str = query["sort"]
+    expression, kind = _SORTS[sort.removeprefix("-")]
+    keys = [Key(expression, kind, descending=sort.startswith("-"))]
+    if expression is not host.c.hostname:
+        keys.append(Key(host.c.hostname, str))
+    keys.append(Key(host.c.id, UUID))
+    with context().database.transaction() as connection:
+        page = fetch_page(
+            connection,
+            _filtered(query),
+            keys,
+            sort=sort,
+            limit=query["limit"],
+            cursor=query.get("cursor"),
+        )
+        return Page(_with_health(connection, page.items), page.next_cursor, page.total_count)
+
+
+@hosts.get("/hosts/<uuid:host_id>", HostDetail)
+def get_host(host_id: UUID) -> dict[str, Any]:
+    """Show one host."""
+    with context().database.transaction() as connection:
+        [found] = _with_health(connection, [host_or_404(connection, host_id)])
+    return found
+
+
+@hosts.post("/hosts/<uuid:host_id>/evaluate", Requested, status=202, role="operator")
+def evaluate_host(host_id: UUID) -> dict[str, Any]:
+    """Ask for a fresh evaluation of one host."""
+    with context().database.transaction() as connection:
+        host_or_404(connection, host_id)
+    message = EvaluationRequested(host_ids=[host_id])
+    context().bus.publish(EVALUATION_REQUESTED, msgspec.json.encode(message))
+    return {"id": host_id, "requested": "evaluation"}
+
+
+def host_or_404(connection: Connection, host_id: UUID) -> RowMapping:
+    """The host's row. Aborts with 404."""
+    found = store.host_by_id(connection, host_id)
+    if found is None:
+        abort(404, f"There is no host {host_id}; it may have been removed.")
+    return found
+
+
+def _filtered(query: dict[str, Any]) -> Select[Any]:
+    statement = store.hosts()
+    if query.get("q"):
+        statement = statement.where(host.c.hostname.icontains(query["q"], autoescape=True))
+    if query.get("os"):
+        statement = statement.where(host.c.os_name == query["os"])
+    if query.get("tag"):
+        statement = statement.where(host.c.tags.contains([query["tag"]]))
+    conditions: dict[str, ColumnElement[bool]] = {
+        "updates": store.updates > 0,
+        "security": store.security > 0,
+        "reboot": host.c.reboot_required.is_(True),
+        "silent": store.silent,
+    }
+    for name, condition in conditions.items():
+        if (wanted := query.get(name)) is not None:
+            statement = statement.where(condition if wanted else ~condition)
+    return statement
+
+
+def _with_health(connection: Connection, rows: Any) -> list[dict[str, Any]]:
+    health = store.repository_health(connection, {row["repository_set_id"] for row in rows})
+    found = []
+    for row in rows:
+        count, problem_count = health.get(row["repository_set_id"], (0, 0))
+        found.append({**row, "repository_count": count, "repository_problem_count": problem_count})
+    return found

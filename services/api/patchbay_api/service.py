@@ -1,0 +1,35 @@
+"""The API: every read and every operator's action, as JSON below /api/v1.
+
+Reads all tables. Writes accounts, sessions and enrolment tokens. Publishes `sync.requested` and
+`evaluation.requested`, which repo-sync and update-engine act on.
+"""
+
+from patchbay_shared.messages import EVALUATION_REQUESTED, SYNC_REQUESTED
+from patchbay_shared.service import Service
+
+from patchbay_api.app import make_app
+from patchbay_api.resource import PREFIX
+
+SERVICE = Service(
+    name="api",
+    summary="The JSON API: every read and every operator's action.",
+    reads=(
+        "host",
+        "evaluation",
+        "verdict",
+        "package",
+        "package_set",
+        "repository_set",
+        "repository",
+        "repository_index",
+        "repository_sync",
+        "mirror",
+        "receipt",
+        "dead_letter",
+        "host_credential",
+    ),
+    writes=("user_account", "user_session", "enrolment_token"),
+    publishes=(EVALUATION_REQUESTED, SYNC_REQUESTED),
+    app=make_app,
+    paths=(PREFIX,),
+)

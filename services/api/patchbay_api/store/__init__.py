@@ -1,0 +1,1 @@
+"""SQL of the API: sets in, rows out; a constant number of queries whatever the size of the fleet."""

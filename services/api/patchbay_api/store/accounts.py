@@ -1,0 +1,116 @@
+"""People, their sessions and enrolment tokens, in SQL."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from patchbay_shared.tables import enrolment_token, host_credential, user_account, user_session
+from sqlalchemy import Connection, Row, Select, case, delete, func, insert, or_, select, update
+
+LOCK_AFTER_COUNT = 5
+"""Failed attempts in a row before the first pause."""
+FIRST_PAUSE_SECONDS = 30
+LONGEST_PAUSE_SECONDS = 900
+
+
+def begin_attempt(connection: Connection, username: str) -> Row[Any, Any, Any, Any] | None:
+    """Count an attempt to sign in, before the password is looked at, so that parallel guesses count too.
+
+    None for a user that is unknown, disabled or paused. `sign_in_succeeded` takes the count back.
+    """
+    count = user_account.c.failed_sign_in_count
+    pause_seconds = func.least(
+        LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * func.power(2, count + 1 - LOCK_AFTER_COUNT)
+    )
+    return connection.execute(
+        update(user_account)
+        .where(
+            user_account.c.username == username,
+            user_account.c.disabled.is_(False),
+            or_(user_account.c.locked_until.is_(None), user_account.c.locked_until <= func.now()),
+        )
+        .values(
+            failed_sign_in_count=func.least(count + 1, 50),
+            locked_until=case(
+                (count + 1 >= LOCK_AFTER_COUNT, func.now() + pause_seconds * timedelta(seconds=1)), else_=None
+            ),
+        )
+        .returning(user_account.c.id, user_account.c.username, user_account.c.role, user_account.c.password_hash)
+    ).one_or_none()
+
+
+def sign_in_succeeded(connection: Connection, user_id: int, *, password_hash: str | None) -> None:
+    """Forget the failures; `password_hash` replaces the stored one where its parameters are outdated."""
+    values: dict[str, Any] = {"failed_sign_in_count": 0, "locked_until": None}
+    if password_hash:
+        values["password_hash"] = password_hash
+    connection.execute(update(user_account).where(user_account.c.id == user_id).values(**values))
+
+
+def add_session(connection: Connection, user_id: int, token_hash: bytes, *, seconds: int) -> datetime:
+    """Keep a session and return its end; sessions that have ended are removed on the way."""
+    connection.execute(delete(user_session).where(user_session.c.expires_at < func.now()))
+    expires_at: datetime = connection.execute(
+        insert(user_session)
+        .values(token_hash=token_hash, user_id=user_id, expires_at=func.now() + timedelta(seconds=seconds))
+        .returning(user_session.c.expires_at)
+    ).scalar_one()
+    return expires_at
+
+
+def session_owner(connection: Connection, token_hash: bytes) -> Row[Any, Any, Any] | None:
+    """id, username and role of the person whose session this is, if both still may."""
+    return connection.execute(
+        select(user_account.c.id, user_account.c.username, user_account.c.role)
+        .join(user_session, user_session.c.user_id == user_account.c.id)
+        .where(
+            user_session.c.token_hash == token_hash,
+            user_session.c.expires_at > func.now(),
+            user_account.c.disabled.is_(False),
+        )
+    ).one_or_none()
+
+
+def end_session(connection: Connection, token_hash: bytes) -> None:
+    connection.execute(delete(user_session).where(user_session.c.token_hash == token_hash))
+
+
+def add_enrolment_token(
+    connection: Connection, name: str, token_hash: bytes, *, expires_in_seconds: int | None
+) -> Row[Any, Any, Any, Any]:
+    """The new token's id, name, created_at, expires_at."""
+    expires_at = func.now() + timedelta(seconds=expires_in_seconds) if expires_in_seconds else None
+    return connection.execute(
+        insert(enrolment_token)
+        .values(name=name, token_hash=token_hash, expires_at=expires_at)
+        .returning(
+            enrolment_token.c.id,
+            enrolment_token.c.name,
+            enrolment_token.c.created_at,
+            enrolment_token.c.expires_at,
+        )
+    ).one()
+
+
+def enrolment_tokens() -> Select[Any]:
+    """Select of every enrolment token, with the count of hosts that it let in."""
+    enrolled = (
+        select(func.count()).where(host_credential.c.enrolment_token_id == enrolment_token.c.id).scalar_subquery()
+    )
+    return select(
+        enrolment_token.c.id,
+        enrolment_token.c.name,
+        enrolment_token.c.created_at,
+        enrolment_token.c.expires_at,
+        enrolment_token.c.revoked_at,
+        enrolled.label("host_count"),
+    )
+
+
+def revoke_enrolment_token(connection: Connection, token_id: int) -> bool:
+    """Whether there is such a token; revoking twice changes nothing."""
+    found = connection.execute(
+        update(enrolment_token)
+        .where(enrolment_token.c.id == token_id)
+        .values(revoked_at=func.coalesce(enrolment_token.c.revoked_at, func.now()))
+    )
+    return found.rowcount == 1

@@ -1,0 +1,117 @@
+"""Repositories, with what they hold and who uses them."""
+
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
+from patchbay_shared.tables import host, mirror, repository, repository_index, repository_set, repository_sync
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, case, column, desc, func, select, true
+from sqlalchemy import Uuid as UuidType
+
+worst_first: ColumnElement[int] = case(
+    {"untrusted": 0, "failing": 1, "pending": 2}, value=repository.c.state, else_=3
+)
+RECENT_SYNC_COUNT = 10
+
+
+def repositories() -> Select[Any]:
+    """Every repository with the number of packages in its present indexes."""
+    held = (
+        select(func.coalesce(func.sum(repository_index.c.package_count), 0))
+        .where(repository_index.c.repository_id == repository.c.id, repository_index.c.present)
+        .scalar_subquery()
+    )
+    return select(
+        repository.c.id,
+        repository.c.type,
+        repository.c.name,
+        repository.c.url,
+        repository.c.suite,
+        repository.c.enabled,
+        repository.c.security,
+        repository.c.state,
+        repository.c.message,
+        repository.c.generation,
+        repository.c.failure_count,
+        repository.c.checked_at,
+        repository.c.changed_at,
+        repository.c.next_sync_at,
+        (func.coalesce(repository.c.leased_until > func.now(), False)).label("syncing"),
+        held.label("package_count"),
+    )
+
+
+def host_counts(connection: Connection, repository_ids: Collection[UUID]) -> dict[UUID, int]:
+    """Repository to the number of hosts that have it configured; absent: none."""
+    wanted = list(repository_ids)
+    entry = (
+        func.unnest(repository_set.c.repository_ids)
+        .table_valued(column("repository_id", UuidType), name="entry")
+        .render_derived()
+    )
+    rows = connection.execute(
+        select(entry.c.repository_id, func.count(host.c.id.distinct()))
+        .select_from(repository_set)
+        .join(entry, true())
+        .join(host, host.c.repository_set_id == repository_set.c.id)
+        .where(repository_set.c.repository_ids.overlap(wanted), entry.c.repository_id.in_(wanted))
+        .group_by(entry.c.repository_id)
+    )
+    return dict(rows.tuples().all())
+
+
+def repository_by_id(connection: Connection, repository_id: UUID) -> RowMapping | None:
+    """One repository with the fields of its Release file, if it has one."""
+    return (
+        connection.execute(
+            repositories()
+            .add_columns(repository.c.release, repository.c.created_at)
+            .where(repository.c.id == repository_id)
+        )
+        .mappings()
+        .one_or_none()
+    )
+
+
+def mirrors_of(connection: Connection, repository_id: UUID) -> list[RowMapping]:
+    """Its mirrors, the first tried first."""
+    return list(
+        connection.execute(
+            select(mirror.c.url, mirror.c.rank, mirror.c.state, mirror.c.message, mirror.c.checked_at)
+            .where(mirror.c.repository_id == repository_id)
+            .order_by(mirror.c.rank, mirror.c.id)
+        ).mappings()
+    )
+
+
+def indexes_of(connection: Connection, repository_id: UUID) -> list[RowMapping]:
+    """Its indexes, by component and architecture."""
+    table = repository_index.c
+    return list(
+        connection.execute(
+            select(table.component, table.architecture, table.package_count, table.present, table.changed_at)
+            .where(table.repository_id == repository_id)
+            .order_by(table.component, table.architecture)
+        ).mappings()
+    )
+
+
+def recent_syncs(connection: Connection, repository_id: UUID) -> list[RowMapping]:
+    """Its last crawls, the newest first."""
+    table = repository_sync.c
+    return list(
+        connection.execute(
+            select(
+                table.started_at,
+                table.finished_at,
+                table.result,
+                table.message,
+                table.transferred_bytes,
+                table.added_count,
+                table.removed_count,
+            )
+            .where(table.repository_id == repository_id)
+            .order_by(desc(table.started_at), desc(table.id))
+            .limit(RECENT_SYNC_COUNT)
+        ).mappings()
+    )
