@@ -4,6 +4,7 @@ What counts as listed is what `pacman -Qu` prints without `[ignored]`. Rules: li
 (`alpm_sync_get_new_version`, `alpm_pkg_should_ignore`, `alpm_sync_sysupgrade`) and pacman's `query.c`.
 """
 
+import operator
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
@@ -13,13 +14,7 @@ from patchbay_shared.versions import compare
 from patchbay_update_engine.evaluate.catalog import CatalogRepository, InstalledPackage, PackageIndex, Policy
 from patchbay_update_engine.evaluate.verdict import State, Verdict
 
-_HOLDS = {
-    "<": lambda order: order < 0,
-    "<=": lambda order: order <= 0,
-    "=": lambda order: order == 0,
-    ">=": lambda order: order >= 0,
-    ">": lambda order: order > 0,
-}
+_HOLDS = {"<": operator.lt, "<=": operator.le, "=": operator.eq, ">=": operator.ge, ">": operator.gt}
 
 
 def compile_catalog(repositories: Sequence[CatalogRepository], policy: Policy) -> "PacmanCatalog":
@@ -213,8 +208,8 @@ def _matches(relation: str, evr: str) -> bool:
     _, _, condition = relation.partition(" ")
     if not condition:
         return True
-    operator, _, wanted = condition.partition(" ")
-    return _HOLDS[operator](compare("alpm", evr, wanted))
+    sign, _, wanted = condition.partition(" ")
+    return bool(_HOLDS[sign](compare("alpm", evr, wanted), 0))
 
 
 def _glob(pattern: str) -> str:
