@@ -14,6 +14,7 @@ from patchbay_shared.catalogue import AvailablePackage, Relations, ReleaseInfo
 from patchbay_shared.errors import InvalidInput, InvalidVersion
 from patchbay_shared.versions import evr_key
 
+from patchbay_repo_sync.checksum import Expected, expected
 from patchbay_repo_sync.formats.text import digest64, relative_path
 
 MAX_RELEASE_BYTES = 16 * 1024 * 1024
@@ -22,9 +23,8 @@ MAX_STANZA_BYTES = 4 * 1024 * 1024
 _log = structlog.get_logger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
 _CHUNK_BYTES = 1 << 20
-_HASHES = {"SHA512": "sha512", "SHA256": "sha256", "SHA1": "sha1", "MD5Sum": "md5"}
-"""Field of a Release file to the name in hashlib, best first."""
-_HASH_HEX_DIGITS = {"sha512": 128, "sha256": 64, "sha1": 40, "md5": 32}
+_HASHES = ("SHA512", "SHA256", "SHA1", "MD5Sum")
+"""Fields of a Release file, best first."""
 _TRUE = frozenset({"yes", "true", "with", "on", "enable", "1"})
 
 _FIELD = re.compile(
@@ -34,21 +34,14 @@ _FIELD = re.compile(
 )
 
 
-class Checksum(msgspec.Struct, frozen=True):
-    """What a Release file says of one index: the best checksum that it gives."""
-
-    algorithm: str
-    """As in hashlib: sha512, sha256, sha1 or md5; the last two do not protect against an attacker."""
-    value: str
-    size: int
-
-
 class Release(msgspec.Struct, frozen=True):
     """A Release file."""
 
     info: ReleaseInfo
-    checksums: dict[str, Checksum]
-    """By path relative to the Release file."""
+    checksums: dict[str, Expected]
+    """The best checksum of each file, by its path relative to the Release file."""
+    all_is_separate: bool
+    """Whether packages for every architecture are (also) in `binary-all` indexes, as apt decides it."""
 
 
 def parse_release(data: bytes) -> Release:
@@ -59,12 +52,13 @@ def parse_release(data: bytes) -> Release:
     if len(data) > MAX_RELEASE_BYTES:
         raise InvalidInput(f"the Release file has more than {MAX_RELEASE_BYTES} bytes")
     fields = _release_fields(_signed_text(data.decode("utf-8", "replace").replace("\r\n", "\n")))
-    checksums: dict[str, Checksum] = {}
-    for field, algorithm in _HASHES.items():
+    checksums: dict[str, Expected] = {}
+    for field in _HASHES:
         for line in fields.get(field.lower(), "").splitlines():
             if line.strip():
-                path, checksum = _checksum(line, field, algorithm)
+                path, checksum = _checksum(line, field)
                 checksums.setdefault(path, checksum)
+    architectures = fields.get("architectures", "").split()
     return Release(
         info=ReleaseInfo(
             origin=fields.get("origin", ""),
@@ -78,9 +72,11 @@ def parse_release(data: bytes) -> Release:
             but_automatic_upgrades=fields.get("butautomaticupgrades", "").lower() in _TRUE,
             acquire_by_hash=fields.get("acquire-by-hash", "").lower() in _TRUE,
             components=fields.get("components", "").split(),
-            architectures=fields.get("architectures", "").split(),
+            architectures=architectures,
         ),
         checksums=checksums,
+        all_is_separate="all" in architectures
+        and fields.get("no-support-for-architecture-all", "").lower() != "packages",
     )
 
 
@@ -111,15 +107,12 @@ def _release_fields(text: str) -> dict[str, str]:
     return fields
 
 
-def _checksum(line: str, field: str, algorithm: str) -> tuple[str, Checksum]:
+def _checksum(line: str, field: str) -> tuple[str, Expected]:
     parts = line.split()
     if len(parts) != 3 or not (parts[1].isascii() and parts[1].isdigit() and len(parts[1]) <= 15):
         raise InvalidInput(f"the Release file has an unreadable {field} line: {line[:200]!r}")
-    value = parts[0].lower()
-    if len(value) != _HASH_HEX_DIGITS[algorithm] or value.strip("0123456789abcdef"):
-        raise InvalidInput(f"the Release file has a {field} that is none: {line[:200]!r}")
     path = relative_path(parts[2], where="the Release file")
-    return path, Checksum(algorithm=algorithm, value=value, size=int(parts[1]))
+    return path, expected(field, parts[0], int(parts[1]), where=f"the Release file, {path}")
 
 
 def packages(stream: BinaryIO) -> Iterator[AvailablePackage]:

@@ -19,6 +19,7 @@ from patchbay_shared.catalogue import AvailablePackage, Relations
 from patchbay_shared.errors import InvalidInput, InvalidVersion
 from patchbay_shared.versions import evr_key
 
+from patchbay_repo_sync.checksum import Expected, expected
 from patchbay_repo_sync.formats.modulemd import module_metadata
 from patchbay_repo_sync.formats.text import digest64, relative_path
 from patchbay_repo_sync.formats.updateinfo import advisories
@@ -48,6 +49,11 @@ class RepomdFile(msgspec.Struct, frozen=True):
     open_checksum: str = ""
     size: int | None = None
     open_size: int | None = None
+
+    @property
+    def expected(self) -> Expected:
+        """What the file as served must be. Raises InvalidInput if repomd.xml gives no usable checksum."""
+        return expected(self.checksum_type, self.checksum, self.size, where=f"repomd.xml, {self.type}")
 
 
 class Repomd(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from patchbay_shared.catalogue import AvailablePackage, Relations
 from patchbay_shared.errors import InvalidInput, InvalidVersion
 from patchbay_shared.versions import evr_key
 
+from patchbay_repo_sync.checksum import Expected, expected
 from patchbay_repo_sync.formats.text import digest64, relative_path
 
 MAX_CONTENT_BYTES = 16 * 1024 * 1024
@@ -21,15 +22,6 @@ MAX_PACKAGE_LINES = 200_000
 _log = structlog.get_logger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
 _SOURCE_ARCHES = frozenset({"src", "nosrc"})
-_HASH_HEX_DIGITS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
-
-
-class ContentChecksum(msgspec.Struct, frozen=True):
-    """Checksum of one file that the content file names."""
-
-    algorithm: str
-    """As in hashlib."""
-    value: str
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -41,7 +33,7 @@ class Content(msgspec.Struct, frozen=True):
     """Folder of the package descriptions below the repository's URL."""
     datadir: str
     base_architectures: list[str]
-    checksums: dict[str, ContentChecksum]
+    checksums: dict[str, Expected]
     """By path below the repository's URL."""
 
     @property
@@ -69,7 +61,7 @@ def parse_content(data: bytes) -> Content:
     if "DESCRDIR" not in fields:
         raise InvalidInput("the content file names no DESCRDIR: this is no susetags repository")
     descrdir = relative_path(fields["DESCRDIR"].strip("/"), where="the content file, DESCRDIR")
-    known: dict[str, ContentChecksum] = {}
+    known: dict[str, Expected] = {}
     for key, line in checksums:
         path, checksum = _checksum(line, folder=f"{descrdir}/" if key == "META" else "")
         known[path] = checksum
@@ -82,15 +74,12 @@ def parse_content(data: bytes) -> Content:
     )
 
 
-def _checksum(line: str, *, folder: str) -> tuple[str, ContentChecksum]:
+def _checksum(line: str, *, folder: str) -> tuple[str, Expected]:
     parts = line.split(None, 2)
     if len(parts) != 3:
         raise InvalidInput(f"the content file has an unreadable checksum: {line[:200]!r}")
-    algorithm, value = parts[0].lower().replace("-", ""), parts[1].lower()
-    if len(value) != _HASH_HEX_DIGITS.get(algorithm) or value.strip("0123456789abcdef"):
-        raise InvalidInput(f"the content file has a checksum that is none: {line[:200]!r}")
     path = relative_path(folder + parts[2].strip(), where="the content file")
-    return path, ContentChecksum(algorithm=algorithm, value=value)
+    return path, expected(parts[0], parts[1], None, where=f"the content file, {path}")
 
 
 def packages(stream: BinaryIO, *, default_vendor: str = "") -> Iterator[AvailablePackage]:
