@@ -1,0 +1,1 @@
+"""The commands of `patchbay`, one a module; see `patchbay.cli`."""
