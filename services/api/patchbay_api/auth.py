@@ -41,7 +41,7 @@ def authenticate(context: Context, role: Role) -> Principal:
         found = accounts.session_owner(connection, hashed)
     if found is None:
         raise unauthorized("The session has ended; sign in again.")
-    principal = Principal(found.id, found.username, found.role, hashed)
+    principal = Principal(found["id"], found["username"], found["role"], hashed)
     if RANK.get(principal.role, -1) < RANK[role]:
         raise Forbidden(f"This needs the role {role}; {principal.username} has the role {principal.role}.")
     g.principal = principal

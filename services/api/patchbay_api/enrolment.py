@@ -72,7 +72,7 @@ def create_enrolment_token(body: dict[str, Any]) -> dict[str, Any]:
         row = store.add_enrolment_token(
             connection, body["name"], token_hash(token), expires_in_seconds=body["expires_in_seconds"]
         )
-    return {**row._mapping, "token": token}
+    return {**row, "token": token}
 
 
 @enrolment.delete("/enrolment-tokens/<int(max=2147483647):token_id>", role="operator")

@@ -4,7 +4,10 @@ from typing import Any
 from uuid import UUID
 
 from marshmallow import Schema, fields, validate
+from patchbay_shared.report import ReportRepository
+from patchbay_shared.repositories import location, repository_id
 from patchbay_shared.tables import package, verdict
+from sqlalchemy import RowMapping
 
 from patchbay_api.hosts import host_or_404
 from patchbay_api.paging import Key, Number, Page, PageQuery, fetch_page, page_of, text_field
@@ -103,6 +106,9 @@ class HostRepository(Schema):
     security = fields.Boolean(
         required=True, allow_none=True, metadata={"description": "Holds security fixes; null: nobody said."}
     )
+    known = fields.Boolean(
+        required=True, metadata={"description": "`GET /repositories/{repository_id}` has more; false: never crawled."}
+    )
     state = fields.String(required=True, metadata={"description": "pending, ok, failing or untrusted"})
     message = fields.String(required=True)
     generation = fields.Integer(required=True, allow_none=True)
@@ -158,22 +164,29 @@ def list_host_packages(query: dict[str, Any], host_id: UUID) -> Page:
 def list_host_repositories(host_id: UUID) -> dict[str, Any]:
     """List a host's repositories in its own order."""
     with context().database.transaction() as connection:
-        rows = store.repositories_of(connection, host_or_404(connection, host_id)["repository_set_id"])
-    return {"items": [_host_repository(row) for row in rows]}
+        set_id = host_or_404(connection, host_id)["repository_set_id"]
+        configured = [(repository_id(each), each) for each in store.configured_repositories(connection, set_id)]
+        known = store.known_repositories(connection, {identity for identity, _ in configured})
+    return {"items": [_host_repository(identity, each, known.get(identity)) for identity, each in configured]}
 
 
-def _host_repository(row: Any) -> dict[str, Any]:
-    """The host's definition (a stored `ReportRepository`, defaults left out) over the catalogue's row."""
-    definition = row["definition"]
-    urls = [definition.get("mirrorlist"), definition.get("metalink"), *definition.get("urls", []), row["url"], ""]
+def _host_repository(identity: UUID, configured: ReportRepository, known: RowMapping | None) -> dict[str, Any]:
+    labelled = known["security"] if known else None
     return {
-        **row,
-        "id": definition["id"],
-        "type": definition["type"],
-        "name": definition.get("name") or row["name"] or definition["id"],
-        "url": next(url for url in urls if url is not None),
-        "suite": definition.get("suite") or "",
-        "components": definition.get("components", []),
-        "priority": definition.get("priority"),
-        "security": definition.get("security") if row["security"] is None else row["security"],
+        "repository_id": identity,
+        "id": configured.id,
+        "name": configured.name or configured.id,
+        "type": configured.type,
+        "url": location(configured),
+        "suite": configured.suite or "",
+        "components": configured.components,
+        "enabled": configured.enabled,
+        "priority": configured.priority,
+        "security": configured.security if labelled is None else labelled,
+        "known": known is not None,
+        "state": known["state"] if known else "pending",
+        "message": known["message"] if known else "",
+        "generation": known["generation"] if known else None,
+        "checked_at": known["checked_at"] if known else None,
+        "changed_at": known["changed_at"] if known else None,
     }

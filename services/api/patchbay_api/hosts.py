@@ -8,7 +8,8 @@ from flask import abort
 from marshmallow import Schema, fields, validate
 from patchbay_shared.messages import EVALUATION_REQUESTED, EvaluationRequested
 from patchbay_shared.tables import host
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Text, type_coerce
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from patchbay_api.paging import Key, Moment, Number, Page, PageQuery, fetch_page, page_of, text_field
 from patchbay_api.resource import Resource, context
@@ -158,7 +159,7 @@ def _filtered(query: dict[str, Any]) -> Select[Any]:
     if query.get("os"):
         statement = statement.where(host.c.os_name == query["os"])
     if query.get("tag"):
-        statement = statement.where(host.c.tags.contains([query["tag"]]))
+        statement = statement.where(type_coerce(host.c.tags, ARRAY(Text)).contains([query["tag"]]))
     conditions: dict[str, ColumnElement[bool]] = {
         "updates": store.updates > 0,
         "security": store.security > 0,

@@ -46,7 +46,8 @@ def sign_in(body: dict[str, str]) -> dict[str, Any]:
     database, settings = context().database, context().settings
     with database.transaction() as connection:
         account = store.begin_attempt(connection, body["username"].strip().lower())
-    if not password_holds(account.password_hash if account else None, body["password"]) or account is None:
+    holds = password_holds(account["password_hash"] if account else None, body["password"])
+    if account is None or not holds:
         raise unauthorized(
             "User name and password do not match, or the account waits after too many failures; "
             "check both, and try again in a while."
@@ -54,10 +55,10 @@ def sign_in(body: dict[str, str]) -> dict[str, Any]:
     token = new_token("pbs")
     with database.transaction() as connection:
         store.sign_in_succeeded(
-            connection, account.id, password_hash=refreshed_hash(account.password_hash, body["password"])
+            connection, account["id"], password_hash=refreshed_hash(account["password_hash"], body["password"])
         )
-        expires_at = store.add_session(connection, account.id, token_hash(token), seconds=settings.session_seconds)
-    return {"token": token, "expires_at": expires_at, "username": account.username, "role": account.role}
+        expires_at = store.add_session(connection, account["id"], token_hash(token), seconds=settings.session_seconds)
+    return {"token": token, "expires_at": expires_at, "username": account["username"], "role": account["role"]}
 
 
 @sessions.delete("/sessions/current", role="viewer")

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from patchbay_shared.tables import enrolment_token, host_credential, user_account, user_session
-from sqlalchemy import Connection, Row, Select, case, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, Select, case, delete, func, insert, or_, select, update
 
 LOCK_AFTER_COUNT = 5
 """Failed attempts in a row before the first pause."""
@@ -12,7 +12,7 @@ FIRST_PAUSE_SECONDS = 30
 LONGEST_PAUSE_SECONDS = 900
 
 
-def begin_attempt(connection: Connection, username: str) -> Row[Any, Any, Any, Any] | None:
+def begin_attempt(connection: Connection, username: str) -> RowMapping | None:
     """Count an attempt to sign in, before the password is looked at, so that parallel guesses count too.
 
     None for a user that is unknown, disabled or paused. `sign_in_succeeded` takes the count back.
@@ -21,21 +21,25 @@ def begin_attempt(connection: Connection, username: str) -> Row[Any, Any, Any, A
     pause_seconds = func.least(
         LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * func.power(2, count + 1 - LOCK_AFTER_COUNT)
     )
-    return connection.execute(
-        update(user_account)
-        .where(
-            user_account.c.username == username,
-            user_account.c.disabled.is_(False),
-            or_(user_account.c.locked_until.is_(None), user_account.c.locked_until <= func.now()),
+    return (
+        connection.execute(
+            update(user_account)
+            .where(
+                user_account.c.username == username,
+                user_account.c.disabled.is_(False),
+                or_(user_account.c.locked_until.is_(None), user_account.c.locked_until <= func.now()),
+            )
+            .values(
+                failed_sign_in_count=func.least(count + 1, 50),
+                locked_until=case(
+                    (count + 1 >= LOCK_AFTER_COUNT, func.now() + pause_seconds * timedelta(seconds=1)), else_=None
+                ),
+            )
+            .returning(user_account.c.id, user_account.c.username, user_account.c.role, user_account.c.password_hash)
         )
-        .values(
-            failed_sign_in_count=func.least(count + 1, 50),
-            locked_until=case(
-                (count + 1 >= LOCK_AFTER_COUNT, func.now() + pause_seconds * timedelta(seconds=1)), else_=None
-            ),
-        )
-        .returning(user_account.c.id, user_account.c.username, user_account.c.role, user_account.c.password_hash)
-    ).one_or_none()
+        .mappings()
+        .one_or_none()
+    )
 
 
 def sign_in_succeeded(connection: Connection, user_id: int, *, password_hash: str | None) -> None:
@@ -57,17 +61,21 @@ def add_session(connection: Connection, user_id: int, token_hash: bytes, *, seco
     return expires_at
 
 
-def session_owner(connection: Connection, token_hash: bytes) -> Row[Any, Any, Any] | None:
+def session_owner(connection: Connection, token_hash: bytes) -> RowMapping | None:
     """id, username and role of the person whose session this is, if both still may."""
-    return connection.execute(
-        select(user_account.c.id, user_account.c.username, user_account.c.role)
-        .join(user_session, user_session.c.user_id == user_account.c.id)
-        .where(
-            user_session.c.token_hash == token_hash,
-            user_session.c.expires_at > func.now(),
-            user_account.c.disabled.is_(False),
+    return (
+        connection.execute(
+            select(user_account.c.id, user_account.c.username, user_account.c.role)
+            .join(user_session, user_session.c.user_id == user_account.c.id)
+            .where(
+                user_session.c.token_hash == token_hash,
+                user_session.c.expires_at > func.now(),
+                user_account.c.disabled.is_(False),
+            )
         )
-    ).one_or_none()
+        .mappings()
+        .one_or_none()
+    )
 
 
 def end_session(connection: Connection, token_hash: bytes) -> None:
@@ -76,19 +84,23 @@ def end_session(connection: Connection, token_hash: bytes) -> None:
 
 def add_enrolment_token(
     connection: Connection, name: str, token_hash: bytes, *, expires_in_seconds: int | None
-) -> Row[Any, Any, Any, Any]:
+) -> RowMapping:
     """The new token's id, name, created_at, expires_at."""
     expires_at = func.now() + timedelta(seconds=expires_in_seconds) if expires_in_seconds else None
-    return connection.execute(
-        insert(enrolment_token)
-        .values(name=name, token_hash=token_hash, expires_at=expires_at)
-        .returning(
-            enrolment_token.c.id,
-            enrolment_token.c.name,
-            enrolment_token.c.created_at,
-            enrolment_token.c.expires_at,
+    return (
+        connection.execute(
+            insert(enrolment_token)
+            .values(name=name, token_hash=token_hash, expires_at=expires_at)
+            .returning(
+                enrolment_token.c.id,
+                enrolment_token.c.name,
+                enrolment_token.c.created_at,
+                enrolment_token.c.expires_at,
+            )
         )
-    ).one()
+        .mappings()
+        .one()
+    )
 
 
 def enrolment_tokens() -> Select[Any]:

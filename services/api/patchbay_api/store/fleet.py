@@ -5,7 +5,7 @@ from typing import Any
 from patchbay_shared.tables import dead_letter, evaluation, host, repository
 from sqlalchemy import Connection, func, literal, select
 
-from patchbay_api.store.hosts import repository_entries, security, silent, updates
+from patchbay_api.store.hosts import enabled_repositories, security, silent, updates
 
 OPERATING_SYSTEM_COUNT = 12
 
@@ -16,11 +16,11 @@ def host_totals(connection: Connection) -> dict[str, Any]:
     A host is up to date only if that is known: it reported within a day, and each of its enabled
     repositories could be read.
     """
-    entry = repository_entries()
+    entry = enabled_repositories()
     incomplete = (
         select(entry.c.set_id)
         .select_from(entry.outerjoin(repository, repository.c.id == entry.c.repository_id))
-        .where(entry.c.enabled, func.coalesce(repository.c.state, "pending") != "ok")
+        .where(func.coalesce(repository.c.state, "pending") != "ok")
         .distinct()
         .subquery("incomplete")
     )
@@ -51,13 +51,12 @@ def host_totals(connection: Connection) -> dict[str, Any]:
 
 def repository_totals(connection: Connection) -> dict[str, int]:
     """How many repositories are in which state."""
-    counts: dict[str, int] = dict(
-        connection.execute(
-            select(repository.c.state, func.count()).where(repository.c.enabled).group_by(repository.c.state)
-        )
-        .tuples()
-        .all()
+    rows = connection.execute(
+        select(repository.c.state, func.count().label("number"))
+        .where(repository.c.enabled)
+        .group_by(repository.c.state)
     )
+    counts: dict[str, int] = {row.state: row.number for row in rows}
     return {"total": sum(counts.values()), **{s: counts.get(s, 0) for s in ("ok", "pending", "failing", "untrusted")}}
 
 

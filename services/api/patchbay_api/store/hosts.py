@@ -5,6 +5,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
+from patchbay_shared.report import ReportRepository
 from patchbay_shared.tables import (
     evaluation,
     host,
@@ -15,22 +17,15 @@ from patchbay_shared.tables import (
     verdict,
 )
 from sqlalchemy import (
-    Boolean,
     ColumnElement,
     Connection,
     RowMapping,
     Select,
     Subquery,
-    Uuid,
     and_,
-    any_,
-    cast,
-    column,
     func,
     select,
-    true,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 SILENT_AFTER = timedelta(hours=24)
 """A host that has not reported for so long is called silent."""
@@ -82,37 +77,15 @@ def host_by_id(connection: Connection, host_id: UUID) -> RowMapping | None:
     )
 
 
-def repository_entries() -> Subquery:
-    """(set_id, position, repository_id, definition, enabled): the entries of every repository set."""
-    identity = (
-        func.unnest(repository_set.c.repository_ids)
-        .table_valued(column("repository_id", Uuid), with_ordinality="position")
-        .render_derived()
-    )
-    described = (
-        func.jsonb_array_elements(repository_set.c.document["repositories"])
-        .table_valued(column("definition", JSONB), with_ordinality="position")
-        .render_derived()
-    )
-    definition = described.c.definition
-    return (
-        select(
-            repository_set.c.id.label("set_id"),
-            identity.c.position,
-            identity.c.repository_id,
-            definition,
-            func.coalesce(cast(definition["enabled"].astext, Boolean), true()).label("enabled"),
-        )
-        .select_from(repository_set)
-        .join(identity, true())
-        .join(described, described.c.position == identity.c.position)
-        .subquery("entry")
-    )
+def enabled_repositories() -> Subquery:
+    """(set_id, repository_id): the enabled repositories of every repository set."""
+    entry = func.unnest(repository_set.c.repository_ids).label("repository_id")
+    return select(repository_set.c.id.label("set_id"), entry).subquery("enabled")
 
 
 def repository_health(connection: Connection, set_ids: Collection[int]) -> dict[int, tuple[int, int]]:
     """Repository set to (enabled repositories, those of them whose content is not known to be current)."""
-    entry = repository_entries()
+    entry = enabled_repositories()
     rows = connection.execute(
         select(
             entry.c.set_id,
@@ -120,35 +93,36 @@ def repository_health(connection: Connection, set_ids: Collection[int]) -> dict[
             func.count().filter(func.coalesce(repository.c.state, "pending") != "ok"),
         )
         .select_from(entry.outerjoin(repository, repository.c.id == entry.c.repository_id))
-        .where(entry.c.enabled, entry.c.set_id == any_(list(set_ids)))  # type: ignore[arg-type]
+        .where(entry.c.set_id.in_(list(set_ids)))
         .group_by(entry.c.set_id)
     )
     return {set_id: (count, problem_count) for set_id, count, problem_count in rows}
 
 
-def repositories_of(connection: Connection, repository_set_id: int) -> list[RowMapping]:
-    """The host's own entries in its order, each with what is known of that repository."""
-    entry = repository_entries()
-    return list(
-        connection.execute(
-            select(
-                entry.c.repository_id,
-                entry.c.definition,
-                entry.c.enabled,
-                repository.c.name,
-                repository.c.url,
-                repository.c.security,
-                func.coalesce(repository.c.state, "pending").label("state"),
-                func.coalesce(repository.c.message, "").label("message"),
-                repository.c.generation,
-                repository.c.checked_at,
-                repository.c.changed_at,
-            )
-            .select_from(entry.outerjoin(repository, repository.c.id == entry.c.repository_id))
-            .where(entry.c.set_id == repository_set_id)
-            .order_by(entry.c.position)
-        ).mappings()
+def configured_repositories(connection: Connection, repository_set_id: int) -> list[ReportRepository]:
+    """The host's own entries, in its order, enabled or not."""
+    stored = connection.scalar(
+        select(repository_set.c.document["repositories"]).where(repository_set.c.id == repository_set_id)
     )
+    return msgspec.convert(stored or [], type=list[ReportRepository])
+
+
+def known_repositories(connection: Connection, repository_ids: Collection[UUID]) -> dict[UUID, RowMapping]:
+    """What is known of those repositories that repo-sync has taken up."""
+    rows = connection.execute(
+        select(
+            repository.c.id,
+            repository.c.name,
+            repository.c.url,
+            repository.c.security,
+            repository.c.state,
+            repository.c.message,
+            repository.c.generation,
+            repository.c.checked_at,
+            repository.c.changed_at,
+        ).where(repository.c.id.in_(list(repository_ids)))
+    ).mappings()
+    return {row["id"]: row for row in rows}
 
 
 def verdicts(evaluation_id: int | None) -> Select[Any]:

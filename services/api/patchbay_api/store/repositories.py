@@ -5,8 +5,21 @@ from typing import Any
 from uuid import UUID
 
 from patchbay_shared.tables import host, mirror, repository, repository_index, repository_set, repository_sync
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, case, column, desc, func, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    case,
+    column,
+    desc,
+    func,
+    select,
+    true,
+    type_coerce,
+)
 from sqlalchemy import Uuid as UuidType
+from sqlalchemy.dialects.postgresql import ARRAY
 
 worst_first: ColumnElement[int] = case(
     {"untrusted": 0, "failing": 1, "pending": 2}, value=repository.c.state, else_=3
@@ -50,14 +63,17 @@ def host_counts(connection: Connection, repository_ids: Collection[UUID]) -> dic
         .render_derived()
     )
     rows = connection.execute(
-        select(entry.c.repository_id, func.count(host.c.id.distinct()))
+        select(entry.c.repository_id, func.count(host.c.id.distinct()).label("host_count"))
         .select_from(repository_set)
         .join(entry, true())
         .join(host, host.c.repository_set_id == repository_set.c.id)
-        .where(repository_set.c.repository_ids.overlap(wanted), entry.c.repository_id.in_(wanted))
+        .where(
+            type_coerce(repository_set.c.repository_ids, ARRAY(UuidType)).overlap(wanted),
+            entry.c.repository_id.in_(wanted),
+        )
         .group_by(entry.c.repository_id)
     )
-    return dict(rows.tuples().all())
+    return {row.repository_id: row.host_count for row in rows}
 
 
 def repository_by_id(connection: Connection, repository_id: UUID) -> RowMapping | None:

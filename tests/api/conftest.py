@@ -1,0 +1,91 @@
+"""The API over a seeded database, asked as people of each role."""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from patchbay_api.accounts import hash_password
+from patchbay_api.app import make_app
+from patchbay_shared.bus import Bus
+from patchbay_shared.db import Database
+from patchbay_shared.service import Context
+from patchbay_shared.settings import settings_from
+from patchbay_shared.tables import user_account
+from sqlalchemy import insert
+
+PASSWORD = "correct horse"
+
+
+@pytest.fixture(scope="session")
+def fleet_seed() -> ModuleType:
+    """The module `fleet_seed` beside this file (pytest's importlib mode makes no packages of folders)."""
+    spec = importlib.util.spec_from_file_location("fleet_seed", Path(__file__).with_name("fleet_seed.py"))
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["fleet_seed"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def password_hash() -> str:
+    """One argon2 run for all accounts of all tests."""
+    return hash_password(PASSWORD)
+
+
+@pytest.fixture
+def database(database_of: Callable[[str | None], Database], password_hash: str) -> Database:
+    """The test's database as its owner, with a person of each role."""
+    owner = database_of(None)
+    with owner.transaction() as connection:
+        connection.execute(
+            insert(user_account),
+            [
+                {"username": role, "password_hash": password_hash, "role": role}
+                for role in ("viewer", "operator", "admin")
+            ],
+        )
+    return owner
+
+
+@pytest.fixture
+def bus() -> Bus:
+    """A broker in memory."""
+    return Bus("memory://")
+
+
+@pytest.fixture
+def app(database: Database, database_of: Callable[[str | None], Database], bus: Bus) -> Flask:
+    """The API acting under its own database role."""
+    return make_app(Context(settings_from({}), database_of("api"), bus))
+
+
+@pytest.fixture
+def stranger(app: Flask) -> FlaskClient:
+    """A client without a session."""
+    return app.test_client()
+
+
+@pytest.fixture
+def ask(app: Flask) -> Callable[[str], FlaskClient]:
+    """Sign in as the person of a role and return the client."""
+
+    def signed_in(role: str) -> FlaskClient:
+        client = app.test_client()
+        answer = client.post("/api/v1/sessions", json={"username": role, "password": PASSWORD})
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {answer.json['token']}"
+        return client
+
+    return signed_in
+
+
+@pytest.fixture
+def viewer(ask: Callable[[str], FlaskClient]) -> FlaskClient:
+    """A client signed in as a viewer."""
+    return ask("viewer")

@@ -1,0 +1,108 @@
+"""What an operator can ask for, and what then travels on the bus."""
+
+import threading
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import pytest
+from flask.testing import FlaskClient
+from patchbay_shared.bus import Bus, Delivery, Subscription
+from patchbay_shared.db import Database
+from patchbay_shared.messages import OPERATOR, SYNC_NUDGES, EvaluationRequested, QueueSpec, RepositoryNudge
+
+
+@pytest.fixture
+def fleet(database: Database, fleet_seed: ModuleType) -> Any:
+    """The six hosts of fleet_seed."""
+    return fleet_seed.seed_fleet(database, fleet_seed.HOSTS)
+
+
+@pytest.fixture
+def next_message(bus: Bus) -> Callable[[QueueSpec], Delivery]:
+    """Wait for one message of a queue."""
+
+    def receive(queue: QueueSpec) -> Delivery:
+        stop = threading.Event()
+        received: list[Delivery] = []
+
+        def handle(delivery: Delivery) -> None:
+            received.append(delivery)
+            stop.set()
+
+        watchdog = threading.Timer(20, stop.set)
+        watchdog.start()
+        bus.consume(Subscription(queue, handle), stop)
+        watchdog.cancel()
+        [delivery] = received
+        return delivery
+
+    return receive
+
+
+def test_sync_now_nudges_the_crawler(
+    ask: Callable[[str], FlaskClient], fleet: Any, next_message: Callable[[QueueSpec], Delivery]
+) -> None:
+    """202, and the repository's id is on the queue."""
+    repository_id = next(iter(fleet.repositories.values()))
+
+    answer = ask("operator").post(f"/api/v1/repositories/{repository_id}/sync")
+
+    assert answer.status_code == 202
+    nudge = msgspec.json.decode(next_message(SYNC_NUDGES).body, type=RepositoryNudge)
+    assert nudge == RepositoryNudge(repository_ids=[repository_id], force=True)
+
+
+def test_evaluate_nudges_the_engine(
+    ask: Callable[[str], FlaskClient], fleet: Any, next_message: Callable[[QueueSpec], Delivery]
+) -> None:
+    """202, and the host's id is on the queue."""
+    host_id = fleet.hosts["db-01.example.com"]
+
+    answer = ask("operator").post(f"/api/v1/hosts/{host_id}/evaluate")
+
+    assert answer.status_code == 202
+    assert msgspec.json.decode(next_message(OPERATOR).body, type=EvaluationRequested).host_ids == [host_id]
+
+
+def test_a_new_enrolment_token_is_shown_once(ask: Callable[[str], FlaskClient]) -> None:
+    """The list names it without its text."""
+    operator = ask("operator")
+
+    made = operator.post("/api/v1/enrolment-tokens", json={"name": "rack 7", "expires_in_seconds": 3600})
+
+    assert made.status_code == 201
+    [listed] = operator.get("/api/v1/enrolment-tokens").json["items"]
+    assert (listed["name"], "token" in listed) == ("rack 7", False)
+    assert made.json["token"].startswith("pbe_")
+
+
+def test_a_revoked_token_is_listed_as_revoked(ask: Callable[[str], FlaskClient]) -> None:
+    """And revoking it twice is no error."""
+    operator = ask("operator")
+    made = operator.post("/api/v1/enrolment-tokens", json={"name": "x"}).json
+
+    statuses = [operator.delete(f"/api/v1/enrolment-tokens/{made['id']}").status_code for _ in range(2)]
+
+    assert statuses == [204, 204]
+    assert operator.get("/api/v1/enrolment-tokens").json["items"][0]["revoked_at"]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"name": ""}, "$.json.name[0]"),
+        ({"name": "a\x00b"}, "$.json.name[0]"),
+        ({"name": "x", "expires_in_seconds": 1}, "$.json.expires_in_seconds[0]"),
+        ({"name": "x", "nmae": 1}, "$.json.nmae[0]"),
+    ],
+)
+def test_an_invalid_body_is_refused_with_the_place(
+    ask: Callable[[str], FlaskClient], body: dict[str, Any], pointer: str
+) -> None:
+    """The pointer says which field."""
+    answer = ask("operator").post("/api/v1/enrolment-tokens", json=body)
+
+    assert answer.status_code == 422
+    assert pointer.startswith(answer.json["pointer"])

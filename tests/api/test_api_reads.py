@@ -1,0 +1,252 @@
+"""Lists and their filters, one host and its updates, repositories, the dashboard."""
+
+import base64
+from types import ModuleType
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from patchbay_shared.db import Database
+from sqlalchemy import event
+
+
+@pytest.fixture
+def fleet(database: Database, fleet_seed: ModuleType) -> Any:
+    """The six hosts of fleet_seed."""
+    return fleet_seed.seed_fleet(database, fleet_seed.HOSTS)
+
+
+def _names(answer: Any) -> list[str]:
+    return [each["hostname"].split(".")[0] for each in answer.json["items"]]
+
+
+def test_a_host_is_listed_with_the_counts_of_its_evaluation(viewer: FlaskClient, fleet: Any) -> None:
+    """updates counts what the package manager lists, security those that are fixes."""
+    answer = viewer.get("/api/v1/hosts?q=web-01")
+
+    [found] = answer.json["items"]
+    assert (found["updates"], found["security"], found["reboot_required"]) == (3, 2, True)
+    assert found["states"] == {"outstanding": 3, "held": 1, "phased": 1, "not-in-any-repository": 1}
+    assert (found["repository_count"], found["repository_problem_count"]) == (3, 1)
+
+
+def test_a_host_that_awaits_its_evaluation_has_no_counts(viewer: FlaskClient, fleet: Any) -> None:
+    """null is not 0: nothing is known yet."""
+    [found] = viewer.get("/api/v1/hosts?q=new").json["items"]
+
+    assert (found["updates"], found["security"], found["evaluated_at"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("sort=hostname", ["build-arm", "db-01", "mail", "new", "web-01", "web-02"]),
+        ("sort=-updates", ["web-01", "web-02", "mail", "build-arm", "db-01", "new"]),
+        ("sort=-security", ["mail", "web-01", "web-02", "build-arm", "db-01", "new"]),
+        ("sort=last_report_at", ["build-arm", "mail", "db-01", "web-02", "web-01", "new"]),
+        ("q=WEB", ["web-01", "web-02"]),
+        ("q=%25", []),
+        ("os=Ubuntu 24.04.1 LTS", ["build-arm"]),
+        ("security=true", ["build-arm", "mail", "web-01", "web-02"]),
+        ("updates=false", ["db-01", "new"]),
+        ("reboot=true", ["web-01"]),
+        ("silent=true", ["build-arm"]),
+        ("tag=web", ["web-01", "web-02"]),
+    ],
+)
+def test_hosts_are_sorted_and_filtered(viewer: FlaskClient, fleet: Any, query: str, expected: list[str]) -> None:
+    """Each parameter does what it says."""
+    answer = viewer.get(f"/api/v1/hosts?{query}")
+
+    assert _names(answer) == expected
+    assert answer.json["total_count"] == len(expected)
+
+
+@pytest.mark.parametrize("sort", ["hostname", "-updates", "-security", "last_report_at", "os", "-os"])
+def test_pages_of_two_give_every_host_once(viewer: FlaskClient, fleet: Any, sort: str) -> None:
+    """Following the cursor visits the list in its order, whatever the sort."""
+    seen, cursor = [], ""
+    while cursor is not None:
+        answer = viewer.get(f"/api/v1/hosts?limit=2&sort={sort}" + (f"&cursor={cursor}" if cursor else ""))
+        seen += _names(answer)
+        cursor = answer.json["next_cursor"]
+
+    assert seen == _names(viewer.get(f"/api/v1/hosts?sort={sort}"))
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "x",
+        "%00",
+        base64.urlsafe_b64encode(b'["hostname"]').decode(),
+        base64.urlsafe_b64encode(b'["-updates",3,"a","b"]').decode(),
+        base64.urlsafe_b64encode(b'["hostname","\\u0000","7f0c2c54-4a54-4e4f-8f5e-000000000000"]').decode(),
+        base64.urlsafe_b64encode(b'["hostname","\\ud800","7f0c2c54-4a54-4e4f-8f5e-000000000000"]').decode(),
+    ],
+)
+def test_a_changed_cursor_is_refused(viewer: FlaskClient, fleet: Any, cursor: str) -> None:
+    """A cursor is data from outside."""
+    answer = viewer.get("/api/v1/hosts", query_string={"cursor": cursor})
+
+    assert (answer.status_code, answer.json["pointer"]) == (422, "$.query.cursor")
+
+
+@pytest.mark.parametrize("path", ["hosts", "me", "repositories", "dashboard"])
+def test_an_unknown_query_parameter_is_named(viewer: FlaskClient, fleet: Any, path: str) -> None:
+    """A misspelt filter must not silently show everything."""
+    answer = viewer.get(f"/api/v1/{path}?sekurity=true")
+
+    assert (answer.status_code, answer.json["pointer"]) == (422, "$.query.sekurity")
+
+
+def test_a_page_of_hosts_costs_the_same_number_of_queries_as_one_host(
+    viewer: FlaskClient, fleet: Any, app: Any
+) -> None:
+    """No query in a loop."""
+    statements: list[str] = []
+    engine = app.extensions["patchbay"].database.engine
+    event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+
+    viewer.get("/api/v1/hosts?q=db-01")
+    one = len(statements)
+    viewer.get("/api/v1/hosts")
+
+    assert len(statements) - one == one
+
+
+def test_one_host_shows_its_facts(viewer: FlaskClient, fleet: Any) -> None:
+    """What the host said of itself is there, apart from what was concluded."""
+    answer = viewer.get(f"/api/v1/hosts/{fleet.hosts['web-01.example.com']}")
+
+    assert answer.json["facts"]["reboot_reasons"] == ["linux-image-6.1.0-28-amd64 was replaced"]
+    assert answer.json["machine_id"]
+
+
+def test_an_unknown_host_is_a_404_with_its_id(viewer: FlaskClient) -> None:
+    """The message names what was not found."""
+    answer = viewer.get("/api/v1/hosts/7f0c2c54-4a54-4e4f-8f5e-6c3f8f1d0001")
+
+    assert answer.status_code == 404
+    assert "7f0c2c54" in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ["curl", "docker-ce", "internal-monitor", "libssl3", "openssl", "systemd"]),
+        ("listed=true", ["curl", "libssl3", "openssl"]),
+        ("security=true", ["libssl3", "openssl"]),
+        ("state=held", ["docker-ce"]),
+        ("q=SSL", ["libssl3", "openssl"]),
+    ],
+)
+def test_updates_of_a_host_are_filtered(viewer: FlaskClient, fleet: Any, query: str, expected: list[str]) -> None:
+    """Each filter does what it says."""
+    answer = viewer.get(f"/api/v1/hosts/{fleet.hosts['web-01.example.com']}/updates?{query}")
+
+    assert [each["name"] for each in answer.json["items"]] == expected
+
+
+def test_an_update_says_from_what_to_what_where_from_and_why(
+    viewer: FlaskClient, fleet: Any, fleet_seed: ModuleType
+) -> None:
+    """Everything that the page shows is in one row."""
+    answer = viewer.get(f"/api/v1/hosts/{fleet.hosts['web-01.example.com']}/updates?q=openssl")
+
+    [found] = answer.json["items"]
+    assert (found["installed"], found["candidate"]) == ("3.0.15-1~deb12u1", "3.0.17-1~deb12u2")
+    assert (found["repository"], found["advisories"]) == (fleet_seed.SECURITY.id, ["DSA-5764-1", "DSA-5901-1"])
+    assert found["why"].startswith("bookworm-security offers")
+
+
+def test_packages_carry_hold_source_and_state(viewer: FlaskClient, fleet: Any) -> None:
+    """The list of packages says which are held and which are behind."""
+    answer = viewer.get(f"/api/v1/hosts/{fleet.hosts['web-01.example.com']}/packages")
+
+    found = {each["name"]: each for each in answer.json["items"]}
+    assert (found["docker-ce"]["held"], found["docker-ce"]["state"]) == (True, "held")
+    assert (found["libssl3"]["source"], found["bash"]["state"]) == ("openssl", None)
+
+
+def test_repositories_of_a_host_are_in_its_own_order(viewer: FlaskClient, fleet: Any, fleet_seed: ModuleType) -> None:
+    """Disabled ones are shown too, as such."""
+    answer = viewer.get(f"/api/v1/hosts/{fleet.hosts['web-01.example.com']}/repositories")
+
+    assert [(each["id"], each["enabled"], each["state"]) for each in answer.json["items"]] == [
+        (fleet_seed.MAIN.id, True, "ok"),
+        (fleet_seed.SECURITY.id, True, "ok"),
+        (fleet_seed.VENDOR.id, True, "failing"),
+        (fleet_seed.OLD.id, False, "pending"),
+    ]
+
+
+def test_the_worst_repositories_come_first_when_sorted_by_state(
+    viewer: FlaskClient, fleet: Any, fleet_seed: ModuleType
+) -> None:
+    """With what they hold and who uses them."""
+    answer = viewer.get("/api/v1/repositories?sort=state")
+
+    found = answer.json["items"]
+    assert [each["state"] for each in found] == ["failing", "ok", "ok"]
+    assert (found[0]["name"], found[0]["host_count"], found[0]["package_count"]) == (fleet_seed.VENDOR.id, 2, 412)
+
+
+def test_one_repository_shows_mirrors_indexes_and_crawls(
+    viewer: FlaskClient, fleet: Any, fleet_seed: ModuleType
+) -> None:
+    """Its history is at hand when it fails."""
+    answer = viewer.get(f"/api/v1/repositories/{fleet.repositories[fleet_seed.VENDOR.id]}")
+
+    assert answer.json["syncs"][0]["result"] == "failed"
+    assert answer.json["indexes"][0]["component"] == "stable"
+    assert answer.json["mirrors"][0]["url"] == fleet_seed.VENDOR.urls[0]
+
+
+def test_a_host_with_an_unreadable_repository_is_not_called_up_to_date(viewer: FlaskClient, fleet: Any) -> None:
+    """Nothing outstanding and nothing known are different things."""
+    totals = viewer.get("/api/v1/dashboard").json["hosts"]
+
+    assert totals["up_to_date"] + totals["needing_updates"] + totals["uncertain"] == totals["hosts"] == 6
+    assert (totals["up_to_date"], totals["needing_updates"], totals["uncertain"]) == (1, 4, 1)
+    assert (totals["silent"], totals["incomplete"], totals["awaiting_evaluation"]) == (1, 2, 1)
+
+
+def test_the_dashboard_of_an_empty_fleet_is_all_zeros(viewer: FlaskClient) -> None:
+    """The first start has no hosts."""
+    answer = viewer.get("/api/v1/dashboard")
+
+    assert set(answer.json["hosts"].values()) == {0}
+
+
+def test_a_receipt_shows_what_became_of_a_report(viewer: FlaskClient, fleet: Any) -> None:
+    """By the id that the host was given."""
+    assert viewer.get(f"/api/v1/receipts/{fleet.receipt}").json["state"] == "evaluated"
+
+
+def test_an_unchanged_read_is_a_304(viewer: FlaskClient, fleet: Any) -> None:
+    """The ETag of one answer spares the next."""
+    first = viewer.get("/api/v1/hosts")
+    second = viewer.get("/api/v1/hosts", headers={"If-None-Match": first.headers["ETag"]})
+
+    assert (second.status_code, second.data) == (304, b"")
+
+
+def test_the_documentation_page_needs_nothing_from_elsewhere(stranger: FlaskClient) -> None:
+    """It is drawn by the server, without scripts."""
+    answer = stranger.get("/api/v1/docs")
+
+    assert answer.status_code == 200
+    assert b"list_hosts" in answer.data
+    assert b"<script" not in answer.data
+    assert b"//cdn" not in answer.data
+
+
+def test_readiness_names_what_was_checked(stranger: FlaskClient) -> None:
+    """The database answers."""
+    assert stranger.get("/readyz").json == {"status": "ready", "checked": ["database"]}
+
+
+def test_sign_in_page_of_the_document_is_open(stranger: FlaskClient) -> None:
+    """The OpenAPI document needs no session."""
+    assert stranger.get("/api/v1/openapi.json").json["openapi"] == "3.1.0"
