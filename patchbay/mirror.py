@@ -35,7 +35,7 @@ def open_fetch(environ: Mapping[str, str] = os.environ) -> Fetch:
         try:
             return _body(session, place.url)
         except requests.RequestException as exc:
-            raise Unavailable(f"{place.url} cannot be fetched: {exc}") from exc
+            raise Unavailable(f"{place.url} cannot be fetched: {_reason(exc)}") from exc
 
     return fetch
 
@@ -50,3 +50,15 @@ def _body(session: requests.Session, url: str) -> bytes:
             if len(body) > MAX_FILE_BYTES:
                 raise InvalidInput(f"{url} has more than {MAX_FILE_BYTES} bytes")
         return bytes(body)
+
+
+def _reason(exc: requests.RequestException) -> str:
+    if isinstance(exc, requests.exceptions.SSLError):
+        return "the server's certificate cannot be verified"
+    if isinstance(exc, requests.exceptions.ProxyError):
+        return "the proxy of http_proxy or https_proxy does not answer"
+    if isinstance(exc, requests.Timeout):
+        return f"the server did not answer within {TIMEOUT_SECONDS:g} seconds"
+    if isinstance(exc, requests.ConnectionError):
+        return "the server cannot be reached, or its name is unknown"
+    return str(exc)
