@@ -489,6 +489,21 @@ def automatic_debs(host: Host, states: str) -> Optional[Set[Tuple[str, str]]]:
     }
 
 
+def native_architecture(host: Host, paths: AptPaths, paragraphs: List[Dict[str, str]]) -> str:
+    """dpkg's own architecture: apt's word, else that of the package dpkg, else the first in dpkg's list."""
+    if paths.architectures:
+        return paths.architectures[0]
+    for fields in paragraphs:
+        if fields["package"] == "dpkg":
+            return fields.get("architecture", "")
+    known = words(host.text("/var/lib/dpkg/arch") or "")
+    if known:
+        return known[0]
+    # An image without dpkg itself (distroless): what most of its packages are built for.
+    present = [fields.get("architecture", "all") for fields in paragraphs]
+    return max(sorted(set(present) - {"all"}), key=present.count, default="")
+
+
 CONTENT_FIELDS = ("installed-size", "depends", "pre-depends", "conflicts", "breaks", "replaces", "multi-arch")
 
 
@@ -509,10 +524,7 @@ def deb_content(fields: Dict[str, str]) -> str:
 def deb_packages(host: Host, paths: AptPaths) -> Tuple[List[Json], str]:
     """The packages as dpkg has them, and dpkg's own architecture."""
     paragraphs = dpkg_paragraphs(host, paths.path["status"])
-    native = paths.architectures[0] if paths.architectures else ""
-    for fields in paragraphs:
-        if fields["package"] == "dpkg" and not native:
-            native = fields.get("architecture", "")
+    native = native_architecture(host, paths, paragraphs)
     auto = automatic_debs(host, paths.path["extended_states"])
     info = os.path.join(os.path.dirname(paths.path["status"]), "info")
     lists = set(host.names(info))
