@@ -18,7 +18,7 @@ import pika
 import pytest
 import requests
 
-PATCHBAY = [sys.executable, "-m", "patchbay.cli"]
+PATCHBAY = [sys.executable, "-m", "patchbay"]
 RABBITMQ_BIN = Path("/usr/lib/rabbitmq/bin")
 
 
