@@ -490,15 +490,15 @@ def automatic_debs(host: Host, states: str) -> Optional[Set[Tuple[str, str]]]:
 
 
 def native_architecture(host: Host, paths: AptPaths, paragraphs: List[Dict[str, str]]) -> str:
-    """dpkg's own architecture: apt's word, else that of the package dpkg, else the first in dpkg's list."""
+    """dpkg's own architecture: apt's word, else the first in dpkg's list, else that of the package dpkg."""
     if paths.architectures:
         return paths.architectures[0]
-    for fields in paragraphs:
-        if fields["package"] == "dpkg":
-            return fields.get("architecture", "")
     known = words(host.text("/var/lib/dpkg/arch") or "")
     if known:
         return known[0]
+    for fields in paragraphs:
+        if fields["package"] == "dpkg":
+            return fields.get("architecture", "")
     # An image without dpkg itself (distroless): what most of its packages are built for.
     present = [fields.get("architecture", "all") for fields in paragraphs]
     return max(sorted(set(present) - {"all"}), key=present.count, default="")
