@@ -1,0 +1,39 @@
+"""Crawling one mirror of a repository: fetch what differs from what is stored, and check it.
+
+One file a format, one function each, `crawl(visit)`: it gives the new generation, or None if the mirror still serves
+what is stored. Files are in the visit's folder and verified before any of them is read; nothing is written to the
+database here. What cannot be used raises InvalidInput, Unavailable or Untrusted, and the next mirror is tried.
+"""
+
+from collections.abc import Callable
+
+from patchbay_repo_sync.crawl import apt, pacman, rpmmd, susetags
+from patchbay_repo_sync.crawl.visit import Visit
+from patchbay_repo_sync.fetch import NotFound
+from patchbay_repo_sync.swap import NewGeneration
+
+__all__ = ["Visit", "crawl"]
+
+
+def crawl(visit: Visit) -> NewGeneration | None:
+    """What the visited mirror has that is not stored yet."""
+    return _CRAWLS[visit.repository.type](visit)
+
+
+def _rpmmd_or_susetags(visit: Visit) -> NewGeneration | None:
+    """zypper finds a repository's type out by itself, so its hosts may not know it."""
+    try:
+        return rpmmd.crawl(visit)
+    except NotFound as missing:
+        try:
+            return susetags.crawl(visit)
+        except NotFound:
+            raise missing from None
+
+
+_CRAWLS: dict[str, Callable[[Visit], NewGeneration | None]] = {
+    "deb": apt.crawl,
+    "rpm-md": _rpmmd_or_susetags,
+    "susetags": susetags.crawl,
+    "pacman": pacman.crawl,
+}

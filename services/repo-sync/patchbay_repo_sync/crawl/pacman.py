@@ -1,0 +1,49 @@
+"""Crawling pacman repositories: one database file, which is entry document and index at once."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from patchbay_repo_sync.crawl.visit import Visit
+from patchbay_repo_sync.fetch import NotFound
+from patchbay_repo_sync.formats import pacman
+from patchbay_repo_sync.formats.text import relative_path
+from patchbay_repo_sync.swap import NewGeneration, NewIndex, Records
+
+
+def crawl(visit: Visit) -> NewGeneration | None:
+    """See the package."""
+    path = relative_path(f"{visit.repository.suite}.db", where="The name of the repository")
+    file = visit.fetcher.file(visit.url(path), visit.folder, seen=visit.seen)
+    if file is None or visit.is_stored(bytes.fromhex(file.value)):
+        return None
+    verified_by, note = _verified(visit, file.path, path)
+    checksum = f"sha256:{file.value}"
+    known = visit.stored.get(("", ""))
+    unchanged = known is not None and known.present and known.checksum == checksum
+    index = NewIndex("", "", path=path, checksum=checksum, records=_records(visit, file.path, path))
+    return NewGeneration(
+        [] if unchanged else [index],
+        bytes.fromhex(file.value),
+        etag=file.etag,
+        last_modified=file.last_modified,
+        verified_by=verified_by,
+        note=note,
+    )
+
+
+def _verified(visit: Visit, file: Path, path: str) -> tuple[str, str]:
+    """Few distributions sign their databases; one that did once must go on."""
+    try:
+        signature = visit.fetcher.document(visit.url(f"{path}.sig"))
+    except NotFound:
+        signature = None
+    verified = visit.verified(file.read_bytes(), path, signature=signature.data if signature else None)
+    return verified.fingerprint, verified.note
+
+
+def _records(visit: Visit, file: Path, path: str) -> Callable[[], Records]:
+    def read() -> Records:
+        with visit.open(file, path) as stream:
+            yield from ((package.digest, package) for package in pacman.packages(stream))
+
+    return read

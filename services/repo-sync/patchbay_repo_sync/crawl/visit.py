@@ -1,0 +1,89 @@
+"""One visit of one mirror: what is known of the repository, and the means to fetch and to check."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO
+
+from patchbay_shared.errors import Untrusted
+from patchbay_shared.settings import Settings
+
+from patchbay_repo_sync.checksum import Expected
+from patchbay_repo_sync.compression import open_decompressed
+from patchbay_repo_sync.fetch import Document, FetchedFile, Fetcher, NotFound, Seen, shown
+from patchbay_repo_sync.signature import Verified, Verifier
+from patchbay_repo_sync.store import Index, Mirror, Repository
+
+
+@dataclass(frozen=True)
+class Visit:
+    """See the module. `stored` is by (component, architecture)."""
+
+    settings: Settings
+    fetcher: Fetcher
+    folder: Path
+    """Temporary, of this sync only."""
+    now: datetime
+    repository: Repository
+    mirror: Mirror
+    stored: dict[tuple[str, str], Index]
+    forced: bool = False
+    """Nothing is known of any mirror's entry document: the operator asked for everything anew."""
+    entries: list[Expected] = field(default_factory=list)
+    """What the entry document must be, any one of them, where a metalink says so."""
+
+    @cached_property
+    def seen(self) -> Seen:
+        """What to ask conditionally with: nothing as long as some index was never looked for."""
+        if self.mirror.entry_sha256 is None or not all(each.crawled for each in self.stored.values()):
+            return Seen()
+        return Seen(self.mirror.etag, self.mirror.last_modified)
+
+    def is_stored(self, entry_sha256: bytes) -> bool:
+        """Whether an entry document is the one of the stored generation, with all its indexes."""
+        complete = all(each.crawled for each in self.stored.values())
+        return complete and entry_sha256 == self.mirror.entry_sha256
+
+    def url(self, path: str) -> str:
+        return f"{self.mirror.url}/{path}"
+
+    def document(self, path: str) -> Document:
+        """A small file that must be there. Raises NotFound."""
+        document = self.fetcher.document(self.url(path))
+        assert document is not None  # noqa: S101  (asked without a condition)
+        return document
+
+    def optional(self, path: str) -> bytes | None:
+        """A small file that need not be there."""
+        try:
+            return self.document(path).data
+        except NotFound:
+            return None
+
+    def file(self, path: str, wanted: Expected | None) -> FetchedFile:
+        """An index, checked against its listed checksum. Raises NotFound, Untrusted."""
+        file = self.fetcher.file(self.url(path), self.folder, wanted=wanted)
+        assert file is not None  # noqa: S101  (asked without a condition)
+        return file
+
+    def open(self, file: Path, path: str) -> BinaryIO:
+        """The plain bytes of a fetched index."""
+        return open_decompressed(file, name=path, limit_bytes=self.settings.fetch_max_expanded_bytes)
+
+    def verified(self, data: bytes, path: str, *, signature: bytes | None, clear_signed: bool = False) -> Verified:
+        """The signed part of an entry document and who signed it. Raises Untrusted."""
+        try:
+            return self._verifier.check(
+                data,
+                signature,
+                clear_signed=clear_signed,
+                definition=self.repository.definition,
+                verified_by=self.repository.verified_by,
+            )
+        except Untrusted as exc:
+            raise Untrusted(f"{shown(self.url(path))} cannot be trusted. {exc}") from exc
+
+    @cached_property
+    def _verifier(self) -> Verifier:
+        return Verifier(self.settings.keyring_dir, required=self.settings.require_signatures)

@@ -1,0 +1,50 @@
+"""repo-sync: crawls mirrors into the catalogue of packages.
+
+| file | what is in it |
+|---|---|
+| handlers | nudges and timed jobs |
+| sync | one sync of one repository |
+| crawl/ | one file a format: what to fetch from a mirror, and how it is checked |
+| formats/, compression | readers of metadata, bounded |
+| fetch, connections, addresses | bounded HTTP and local folders; which addresses are allowed |
+| checksum, signature, mirrorlist | what holds, who signed, where else to look |
+| store, swap, lease | SQL: repositories and leases; a new generation in one transaction; heartbeats |
+"""
+
+from patchbay_shared.bus import Subscription
+from patchbay_shared.messages import REPOSITORY_CHANGED, SYNC_NUDGES
+from patchbay_shared.service import Context, Job, Service, Workers
+
+from patchbay_repo_sync.handlers import learn_references, nudge_handler, prune_history, sync_due
+from patchbay_repo_sync.sync import Syncer
+
+_LOOK_EVERY_SECONDS = 1.0
+_PRUNE_EVERY_SECONDS = 3_600.0
+
+
+def workers(context: Context) -> Workers:
+    """One consumer of nudges, the sweep for references, and `sync_threads` crawling threads."""
+    database, settings = context.database, context.settings
+    syncers = [Syncer(settings, database, context.bus) for _ in range(max(1, settings.sync_threads))]
+    return Workers(
+        subscriptions=[Subscription(SYNC_NUDGES, nudge_handler(database))],
+        jobs=[
+            *(
+                Job("sync-due" if number == 1 else f"sync-due-{number}", _LOOK_EVERY_SECONDS, sync_due(syncer))
+                for number, syncer in enumerate(syncers, start=1)
+            ),
+            Job("learn-references", float(settings.sweep_seconds), learn_references(database)),
+            Job("prune-sync-history", _PRUNE_EVERY_SECONDS, prune_history(database)),
+        ],
+    )
+
+
+SERVICE = Service(
+    name="repo-sync",
+    summary="Crawls mirrors into the catalogue of packages.",
+    reads=("repository_reference",),
+    writes=("repository", "mirror", "repository_index", "available_package", "repository_sync"),
+    consumes=(SYNC_NUDGES.name,),
+    publishes=(REPOSITORY_CHANGED,),
+    workers=workers,
+)

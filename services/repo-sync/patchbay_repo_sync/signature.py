@@ -1,0 +1,164 @@
+"""OpenPGP signatures of repositories: who signed, and whether that holds.
+
+| what is found | signatures not required | PATCHBAY_REQUIRE_SIGNATURES |
+|---|---|---|
+| good signature of a known key | verified | verified |
+| signature of a known key that does not hold | Untrusted | Untrusted |
+| only signatures of unknown keys, or none | accepted, noted "not verified" | Untrusted |
+| the same, after it was verified before | Untrusted: somebody may have stripped it | Untrusted |
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+import pysequoia
+import structlog
+from patchbay_shared.errors import Untrusted
+from patchbay_shared.report import ReportRepository
+
+_log = structlog.get_logger(__name__)
+
+SYSTEM_FOLDERS = (Path("/usr/share/keyrings"), Path("/etc/apt/trusted.gpg.d"), Path("/etc/pki/rpm-gpg"))
+_SUFFIXES = frozenset({".gpg", ".asc", ".pgp", ".key", ""})
+_MAX_KEYRING_BYTES = 4_000_000
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """The outcome of a check that did not raise."""
+
+    data: bytes
+    """What the signature covers; the whole document if there is none."""
+    fingerprint: str = ""
+    """Of the certificate whose signature holds; empty: not verified."""
+    note: str = ""
+    """One sentence for people if it was not verified."""
+
+
+class Keyring:
+    """The certificates of some keyring files."""
+
+    def __init__(self, certificates: Iterable["pysequoia.Cert"]) -> None:
+        unique = {each.fingerprint: each for each in certificates}
+        self._certificates = list(unique.values())
+        self._packets = [bytes(each) for each in self._certificates]
+
+    def __len__(self) -> int:
+        return len(self._certificates)
+
+    @property
+    def fingerprints(self) -> list[str]:
+        return [each.fingerprint for each in self._certificates]
+
+    def knows(self, key: str) -> bool:
+        """Whether a fingerprint or key id (hex) is of a certificate here or of one of its subkeys.
+
+        A certificate's own signatures, and those by which a signing subkey confirms that it belongs, name their
+        issuer; pysequoia has no list of subkeys.
+        """
+        try:
+            issuer = bytes.fromhex(key)
+        except ValueError:
+            return False
+        return any(issuer in packets for packets in self._packets) or key.lower() in self.fingerprints
+
+    def verify(self, data: bytes, signature: bytes | None) -> tuple[bytes | None, str, bool]:
+        """What is signed, by whose key (empty if none holds), and whether a signer is known here.
+
+        `signature` of None means that `data` is clear-signed. Raises Untrusted for what is no signature.
+        """
+        issuers: list[str] = []
+
+        def store(keys: list[str]) -> list["pysequoia.Cert"]:
+            issuers.extend(keys)
+            return self._certificates
+
+        try:
+            detached = pysequoia.Sig.from_bytes(signature) if signature is not None else None
+            outcome = pysequoia.verify(bytes=data, store=store, signature=detached)
+        except Exception as exc:  # pysequoia raises RuntimeError and its own
+            if not issuers:
+                raise Untrusted(f"The signature cannot be read: {str(exc).splitlines()[0][:200]}.") from exc
+            return None, "", any(map(self.knows, issuers))
+        signed = data if detached is not None else outcome.bytes
+        return signed, str(outcome.valid_sigs[0].certificate), True
+
+
+def keyring_of(sources: Iterable[Path]) -> Keyring:
+    """The keyrings among files and in folders; what cannot be read as one is left out with a warning."""
+    certificates: list[pysequoia.Cert] = []
+    for source in sources:
+        files = sorted(source.iterdir()) if source.is_dir() else [source]
+        for file in files:
+            try:
+                if file.suffix in _SUFFIXES and file.is_file() and file.stat().st_size <= _MAX_KEYRING_BYTES:
+                    certificates += pysequoia.Cert.split_bytes(file.read_bytes())
+            except Exception as exc:  # pysequoia raises its own; one bad file must not hide the others
+                _log.warning("keyring_unreadable", file=str(file), error=str(exc).splitlines()[0][:200])
+    return Keyring(certificates)
+
+
+class Verifier:
+    """Checks signatures with the operator's keyrings, the server's own, and those that a host's source names."""
+
+    def __init__(self, keyring_dir: str, *, required: bool, system_folders: Iterable[Path] = SYSTEM_FOLDERS) -> None:
+        self._folder = Path(keyring_dir) if keyring_dir else None
+        self._required = required
+        folders = [*([self._folder] if self._folder else []), *system_folders]
+        self._all = keyring_of(each for each in folders if each.is_dir())
+
+    def check(
+        self,
+        data: bytes,
+        signature: bytes | None,
+        *,
+        clear_signed: bool = False,
+        definition: ReportRepository | None = None,
+        verified_by: str = "",
+        unsigned_text: Callable[[bytes], bytes] = bytes,
+    ) -> Verified:
+        """Judge a document by the table above. Raises Untrusted.
+
+        `verified_by` is the fingerprint that verified the stored generation; `unsigned_text` gives the text of a
+        clear-signed document that nobody can verify.
+        """
+        keyring = self._keyring(definition)
+        if not clear_signed and signature is None:
+            return self._unverified(data, "It is not signed", keyring, verified_by)
+        signed, fingerprint, known = keyring.verify(data, None if clear_signed else signature)
+        if signed is not None:
+            return Verified(signed, fingerprint)
+        if known:
+            raise Untrusted(
+                "Its signature does not hold: the file was changed after it was signed, or the key expired."
+            )
+        text = unsigned_text(data) if clear_signed else data
+        return self._unverified(text, "No key that signed it is known here", keyring, verified_by)
+
+    def _unverified(self, data: bytes, reason: str, keyring: Keyring, verified_by: str) -> Verified:
+        if self._required:
+            raise Untrusted(f"{reason}, and PATCHBAY_REQUIRE_SIGNATURES is on; add its key to PATCHBAY_KEYRING_DIR.")
+        if verified_by and keyring.knows(verified_by):
+            raise Untrusted(f"{reason}, but what is stored was signed by the known key {verified_by[-16:].upper()}.")
+        return Verified(data, "", f"{reason}: not verified.")
+
+    def _keyring(self, definition: ReportRepository | None) -> Keyring:
+        """Only the keys that the source names, where they are at hand; else all."""
+        text = (definition.signed_by if definition else None) or ""
+        if "BEGIN PGP PUBLIC KEY" in text:
+            try:
+                own = Keyring(pysequoia.Cert.split_bytes(_armor(text)))
+            except Exception:  # pysequoia raises its own; apt would refuse the source, the other keys decide here
+                return self._all
+            return own if len(own) else self._all
+        if self._folder and text:
+            named = [self._folder / Path(part).name for part in text.replace(",", " ").split() if "/" in part]
+            if found := [each for each in named if each.is_file()]:
+                return keyring_of(found)
+        return self._all
+
+
+def _armor(text: str) -> bytes:
+    """The key block of a deb822 Signed-By field, in which an empty line is written as a dot."""
+    lines = (line.strip() for line in text.strip().splitlines())
+    return "\n".join("" if line == "." else line for line in lines).encode() + b"\n"
