@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 from patchbay_shared.report import ZyppOptions
 
-from patchbay_update_engine.evaluate.catalog import CatalogRepository, InstalledPackage, PackageIndex, Policy
+from patchbay_update_engine.evaluate.catalog import CatalogRepository, InstalledPackage, Policy
 from patchbay_update_engine.evaluate.rpm_relation import NOARCH, parse_relation, runnable_architectures
-from patchbay_update_engine.evaluate.security import SecurityFixes
 from patchbay_update_engine.evaluate.verdict import State, Verdict
 from patchbay_update_engine.evaluate.zypper_installed import picture_of
 from patchbay_update_engine.evaluate.zypper_locks import Locks
+from patchbay_update_engine.evaluate.zypper_patches import Patches, is_retracted
 from patchbay_update_engine.evaluate.zypper_solver import Offer, UpdateSolver
 from patchbay_update_engine.evaluate.zypper_vendor import Vendors
 
@@ -39,9 +39,7 @@ class ZypperCatalog:
         self._vendors = Vendors(self._options.vendor_equivalence)
         self._locks = Locks(policy.pins)
         self._ranks = {arch: rank for rank, arch in enumerate(runnable_architectures(policy.arch))}
-        self._security = SecurityFixes(
-            [index for repository in repositories for index in repository.indexes], honour_retractions=True
-        )
+        self._patches = Patches([index for repository in repositories for index in repository.indexes], self._vendors)
         self._offers: dict[str, list[Offer]] = {}
         self._solver: UpdateSolver | None = None
 
@@ -58,25 +56,32 @@ class ZypperCatalog:
         rows: dict[str, list[Offer]] = {}
         for offer in chosen:
             rows.setdefault(offer.package.name, []).append(offer)
+        by_arch = {name: self._newest(packages) for name, packages in by_name.items()}
+        needed = self._patches.needed_security(
+            {(name, arch): p for name, newest in by_arch.items() for arch, p in newest.items()}
+        )
         verdicts: list[Verdict] = []
-        for name, packages in by_name.items():
-            packages.sort(key=self._installed_order)
-            newest: dict[str, InstalledPackage] = {}
-            for package in packages:
-                newest.setdefault(package.arch, package)
+        for name, newest in by_arch.items():
             listed = rows.get(name, [])
-            verdicts += [self._listed(offer, newest) for offer in listed]
+            verdicts += [self._listed(offer, newest, needed) for offer in listed]
             for arch, package in newest.items():
                 if any(_comparable(arch, offer.package.arch) for offer in listed):
                     continue
-                verdict = self._not_listed(package, chosen)
+                verdict = self._not_listed(package, chosen, needed)
                 if verdict is not None:
                     verdicts.append(verdict)
         verdicts.sort(key=lambda v: (v.name, v.arch, v.installed, v.candidate or ""))
         return verdicts
 
+    def _newest(self, packages: list[InstalledPackage]) -> dict[str, InstalledPackage]:
+        """Architecture to the newest installed package; first the one that libzypp calls "the installed"."""
+        newest: dict[str, InstalledPackage] = {}
+        for package in sorted(packages, key=self._installed_order):
+            newest.setdefault(package.arch, package)
+        return newest
+
     def _installed_order(self, package: InstalledPackage) -> tuple[int, bytes]:
-        """Sorts the one that libzypp takes for "the installed" last version first: best architecture, newest."""
+        """Best architecture first, then the newest version."""
         rank = self._ranks.get(package.arch, len(self._ranks))
         return rank, bytes(255 - byte for byte in package.evr_key) + b"\xff"
 
@@ -98,7 +103,7 @@ class ZypperCatalog:
                     package,
                     repository.definition.id,
                     DEFAULT_PRIORITY if repository.definition.priority is None else repository.definition.priority,
-                    _is_retracted(index, name, package.arch, package.evr),
+                    is_retracted(index, name, package.arch, package.evr),
                 )
                 for repository in self._repositories
                 for index in repository.indexes
@@ -107,11 +112,11 @@ class ZypperCatalog:
             ]
         return offers
 
-    def _listed(self, offer: Offer, newest: dict[str, InstalledPackage]) -> Verdict:
+    def _listed(self, offer: Offer, newest: dict[str, InstalledPackage], needed: frozenset[str]) -> Verdict:
         candidate = offer.package
         base = next(iter(newest.values()))
         same = newest.get(candidate.arch, base)
-        advisories = self._security.between(candidate.name, candidate.arch, base.evr_key, candidate.evr_key)
+        advisories = self._patches.between(needed, candidate.name, candidate.arch, base.evr_key, candidate.evr_key)
         rule = "zypper.update"
         why = f"Repository {offer.repository} has {candidate.evr}; {base.evr} is installed."
         passed = self._better_but_not_chosen(offer, base)
@@ -152,7 +157,9 @@ class ZypperCatalog:
         state, _, reason = self._obstacle(highest, base)
         return highest, state, reason
 
-    def _not_listed(self, package: InstalledPackage, chosen: Sequence[Offer]) -> Verdict | None:
+    def _not_listed(
+        self, package: InstalledPackage, chosen: Sequence[Offer], needed: frozenset[str]
+    ) -> Verdict | None:
         """Why an installed package has no update, unless it is simply up to date."""
         replacing = _replacement(package, chosen)
         if replacing is not None:
@@ -160,7 +167,7 @@ class ZypperCatalog:
                 f"{replacing.package.name} {replacing.package.evr} of repository {replacing.repository} "
                 "obsoletes it and will replace it."
             )
-            return self._silent(package, State.OBSOLETED, "zypper.obsoletes", why, replacing)
+            return _silent(package, State.OBSOLETED, "zypper.obsoletes", why, replacing)
         offers = self._named(package.name)
         comparable = [o for o in offers if _comparable(o.package.arch, package.arch)]
         if not comparable:
@@ -169,23 +176,29 @@ class ZypperCatalog:
                 if offers
                 else "No enabled repository has a package of this name that this host can run."
             )
-            return self._silent(package, State.NOT_IN_ANY_REPOSITORY, "zypper.unknown", why)
+            return _silent(package, State.NOT_IN_ANY_REPOSITORY, "zypper.unknown", why)
         highest = max(comparable, key=lambda o: (not o.retracted, o.package.evr_key))
         if highest.package.evr_key <= package.evr_key:
             retracted = [o for o in comparable if o.retracted and o.package.evr_key > package.evr_key]
             if retracted:
                 highest = max(retracted, key=lambda o: o.package.evr_key)
             elif highest.package.evr_key == package.evr_key:
-                return None
+                return _only_elsewhere(package, offers)
             else:
                 why = (
                     f"The newest that enabled repositories have is {highest.package.evr}, in "
                     f"{highest.repository}; {package.evr} is installed."
                 )
-                return self._silent(package, State.NEWER_THAN_REPOSITORY, "zypper.newer", why)
+                return _silent(package, State.NEWER_THAN_REPOSITORY, "zypper.newer", why)
         state, rule, reason = self._obstacle(highest, package)
         why = f"Repository {highest.repository} has {highest.package.evr}, but {reason}."
-        return self._silent(package, state, rule, why, highest)
+        advisories: tuple[str, ...] = ()
+        if not highest.retracted:
+            candidate = highest.package
+            advisories = self._patches.between(
+                needed, candidate.name, candidate.arch, package.evr_key, candidate.evr_key
+            )
+        return _silent(package, state, rule, why, highest, advisories)
 
     def _obstacle(self, offer: Offer, package: InstalledPackage) -> tuple[State, str, str]:
         """Why the solver does not take a newer offer for an installed package: state, rule, reason."""
@@ -219,39 +232,49 @@ class ZypperCatalog:
             )
         return State.KEPT_BACK, "zypper.dependencies", "its dependencies cannot be met on this host"
 
-    def _silent(
-        self,
-        package: InstalledPackage,
-        state: State,
-        rule: str,
-        why: str,
-        offer: Offer | None = None,
-    ) -> Verdict:
-        """A verdict on a package that zypper does not list."""
-        advisories: tuple[str, ...] = ()
-        if offer is not None and offer.package.name == package.name and not offer.retracted:
-            candidate = offer.package
-            advisories = self._security.between(candidate.name, candidate.arch, package.evr_key, candidate.evr_key)
-        return Verdict(
-            name=package.name,
-            arch=package.arch,
-            installed=package.evr,
-            state=state,
-            listed=False,
-            why=why,
-            rule=rule,
-            candidate=None if offer is None else offer.package.evr,
-            candidate_arch=None if offer is None else offer.package.arch,
-            repository=None if offer is None else offer.repository,
-            repositories=() if offer is None else (offer.repository,),
-            security=bool(advisories),
-            advisories=advisories,
-            package_id=package.id,
-        )
-
 
 def _comparable(one: str, other: str) -> bool:
     return one == other or NOARCH in (one, other)
+
+
+def _silent(
+    package: InstalledPackage,
+    state: State,
+    rule: str,
+    why: str,
+    offer: Offer | None = None,
+    advisories: tuple[str, ...] = (),
+) -> Verdict:
+    """A verdict on a package that zypper does not list."""
+    return Verdict(
+        name=package.name,
+        arch=package.arch,
+        installed=package.evr,
+        state=state,
+        listed=False,
+        why=why,
+        rule=rule,
+        candidate=None if offer is None else offer.package.evr,
+        candidate_arch=None if offer is None else offer.package.arch,
+        repository=None if offer is None else offer.repository,
+        repositories=() if offer is None else (offer.repository,),
+        security=bool(advisories),
+        advisories=advisories,
+        package_id=package.id,
+    )
+
+
+def _only_elsewhere(package: InstalledPackage, offers: Sequence[Offer]) -> Verdict | None:
+    """`list-updates --all` also shows what is newer for another architecture only."""
+    newer = [o for o in offers if o.package.evr_key > package.evr_key and not o.retracted]
+    if not newer:
+        return None
+    highest = max(newer, key=lambda o: o.package.evr_key)
+    why = (
+        f"Repository {highest.repository} has {highest.package.evr}, but only for {highest.package.arch}; "
+        "zypper does not change the architecture."
+    )
+    return _silent(package, State.KEPT_BACK, "zypper.architecture", why, highest)
 
 
 def _replacement(package: InstalledPackage, chosen: Sequence[Offer]) -> Offer | None:
@@ -263,11 +286,3 @@ def _replacement(package: InstalledPackage, chosen: Sequence[Offer]) -> Offer | 
             if relation.name == package.name and relation.matches(package.evr):
                 return offer
     return None
-
-
-def _is_retracted(index: PackageIndex, name: str, arch: str, evr: str) -> bool:
-    """Whether a retracted patch of the same repository lists exactly this package (libsolv marks it so)."""
-    return any(
-        advisory.status == "retracted" and package.arch == arch and package.evr == evr
-        for advisory, package in index.advisories_of(name)
-    )
