@@ -25,9 +25,10 @@ die() {
     exit 1
 }
 
-# The first interpreter that is new enough; platform-python is what RHEL 8 has without the package python3.
+# The first interpreter that is new enough. The system's own comes first: it has apt's binding, and root can run it.
+# platform-python is what RHEL 8 has without the package python3.
 find_python() {
-    for candidate in python3 /usr/bin/python3 /usr/libexec/platform-python python3.12 python3.11 python3.9 python3.8 python3.6; do
+    for candidate in /usr/bin/python3 /usr/libexec/platform-python python3 python3.12 python3.11 python3.9 python3.8 python3.6; do
         if command -v "$candidate" >/dev/null 2>&1 &&
             "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 6))' >/dev/null 2>&1; then
             command -v "$candidate"

@@ -1411,7 +1411,10 @@ class PacmanConfiguration:
 
     def _read(self, path: str, depth: int) -> None:
         for line in (self._host.text(path) or "").split("\n"):
-            bare = line.split("#", 1)[0].strip()
+            bare = line.strip()
+            # Only a whole line can be a comment: pacman takes a later # as part of the value.
+            if bare.startswith("#"):
+                continue
             if bare.startswith("[") and bare.endswith("]"):
                 self._section = bare[1:-1].strip()
                 if self._section != "options":

@@ -59,7 +59,7 @@ def test_repositories_are_in_order_with_their_servers(arch_tree: Any) -> None:
     arch_tree.write(
         "/etc/pacman.conf",
         "[options]\nArchitecture = auto\n[core]\nInclude = /etc/pacman.d/mirrorlist\n# [testing]\n"
-        "[extra]\nUsage = Sync Search\nServer = http://own.test/$repo # mine\nInclude = /etc/pacman.d/mirrorlist\n",
+        "[extra]\nUsage = Sync Search\nServer = http://own.test/$repo\nInclude = /etc/pacman.d/mirrorlist\n",
     )
     arch_tree.write("/etc/pacman.d/mirrorlist", "#Server = http://off.test\nServer = http://m.test/$repo/os/$arch\n")
 
