@@ -114,8 +114,6 @@ def swap(
             told = _replace_content(connection, index_id, index.content)
             anything = anything or told is None
             names |= told or set()
-        appeared = known is None or known.present != index.present
-        anything = anything or (appeared and repository.generation == 0)
         _update_index(connection, index_id, index)
     changed = anything or bool(names)
     generation = _update_repository(connection, repository, new, changed=changed, owner=owner)
@@ -126,11 +124,21 @@ def swap(
 
 def _rules_differ(old: ReleaseInfo | None, new: ReleaseInfo | None) -> bool:
     """Whether something of a Release file changed that pins and policies read."""
-    return _without_dates(old) != _without_dates(new)
+    return _read_by_rules(old) != _read_by_rules(new)
 
 
-def _without_dates(release: ReleaseInfo | None) -> ReleaseInfo | None:
-    return msgspec.structs.replace(release, date="", valid_until="") if release else None
+def _read_by_rules(release: ReleaseInfo | None) -> tuple[object, ...]:
+    if release is None:
+        return ()
+    return (
+        release.origin,
+        release.label,
+        release.suite,
+        release.codename,
+        release.version,
+        release.not_automatic,
+        release.but_automatic_upgrades,
+    )
 
 
 def _new_index(connection: Connection, repository: Repository, index: NewIndex) -> int:
