@@ -21,8 +21,13 @@ MAX_ENTRY_BYTES = 4 * 1024 * 1024
 _log = structlog.get_logger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
 _KEY = re.compile(r"%[A-Z0-9]+%")
-_SINGLE = frozenset({"%NAME%", "%VERSION%", "%BASE%", "%ARCH%"})
-_LISTS = frozenset({"%REPLACES%", "%DEPENDS%", "%CONFLICTS%", "%PROVIDES%", "%GROUPS%"})
+_LISTS = frozenset(
+    f"%{name}%"
+    for name in (
+        "GROUPS", "LICENSE", "REPLACES", "DEPENDS", "OPTDEPENDS", "MAKEDEPENDS", "CHECKDEPENDS", "CONFLICTS", "PROVIDES",
+        "XDATA",
+    )
+)  # fmt: skip
 _RELATION = re.compile(r"([^<>=]+)(<=|>=|=|<|>)(.+)")
 
 
@@ -76,12 +81,12 @@ def _package(folder: str, entry: bytes) -> AvailablePackage:
         evr_key=evr_key("alpm", evr),
         digest=digest64(entry),
         source=single.get("%BASE%") or None,
-        obsoletes=tuple(lists.get("%REPLACES%", ())),
+        obsoletes=tuple(_relations(lists, "%REPLACES%")),
         relations=_encode(
             Relations(
-                provides=lists.get("%PROVIDES%", []),
-                requires=lists.get("%DEPENDS%", []),
-                conflicts=lists.get("%CONFLICTS%", []),
+                provides=_relations(lists, "%PROVIDES%"),
+                requires=_relations(lists, "%DEPENDS%"),
+                conflicts=_relations(lists, "%CONFLICTS%"),
                 groups=lists.get("%GROUPS%", []),
             )
         ),
@@ -89,9 +94,9 @@ def _package(folder: str, entry: bytes) -> AvailablePackage:
 
 
 def _fields(text: str) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """The fields that are wanted. As libalpm reads: one line for a single value, lines up to an empty one for a list.
+    """Single values and lists by key. As libalpm reads: one line for a value, lines up to an empty one for a list.
 
-    A list takes a line such as `%OTHER%` for a value; text outside of a wanted field is passed over.
+    Either takes a line such as `%OTHER%` for a value; text outside of a field is passed over.
     """
     single: dict[str, str] = {}
     lists: dict[str, list[str]] = {}
@@ -100,16 +105,16 @@ def _fields(text: str) -> tuple[dict[str, str], dict[str, list[str]]]:
         key = line.rstrip()
         if not _KEY.fullmatch(key):
             continue
-        if key in _SINGLE:
+        if key not in _LISTS:
             single[key] = next(lines, "").rstrip()
-        elif key in _LISTS:
-            values = lists.setdefault(key, [])
-            while value := next(lines, "").rstrip():
-                values.append(_relation(value))
+            continue
+        values = lists.setdefault(key, [])
+        while value := next(lines, "").rstrip():
+            values.append(value)
     return single, lists
 
 
-def _relation(text: str) -> str:
+def _relations(lists: dict[str, list[str]], key: str) -> list[str]:
     """`name<op>version` as the catalogue spells it, with blanks around the operator."""
-    match = _RELATION.fullmatch(text)
-    return " ".join(match.groups()) if match else text
+    matches = ((text, _RELATION.fullmatch(text)) for text in lists.get(key, ()))
+    return [" ".join(match.groups()) if match else text for text, match in matches]
