@@ -167,7 +167,7 @@ class DnfCatalog:
                 f"{_nevra(obsoleter)} of repository {obsoleter.repository} obsoletes it and will replace it.",
                 obsoleter,
             )
-        offered = offers.newest.get(package.arch) or offers.newest.get(NOARCH, b"")
+        offered = offers.newest_for(package.arch)
         if offered == package.evr_key:
             return None
         if package.evr_key < offered:

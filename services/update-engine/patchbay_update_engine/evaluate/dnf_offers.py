@@ -32,11 +32,17 @@ class NameOffers(msgspec.Struct, frozen=True):
     passed_over: tuple[Offer, ...] = ()
     """Rejected, or of a worse priority; newest first."""
     newest: dict[str, bytes] = {}
-    """Architecture to the newest version that an installed package of it could be compared with."""
+    """Architecture to its newest version, passed over or not."""
     obsoleters: tuple[tuple[Offer, Relation], ...] = ()
     """Offers that obsolete this name, newest first."""
     exists: bool = False
     """Whether any repository has the name, be it for an architecture that this host cannot run."""
+
+    def newest_for(self, arch: str) -> bytes:
+        """The newest version that an installed package of the architecture compares with; b"" if none."""
+        if arch == NOARCH:
+            return max(self.newest.values(), default=b"")
+        return max(self.newest.get(arch, b""), self.newest.get(NOARCH, b""))
 
 
 def sorted_repositories(repositories: Sequence[CatalogRepository]) -> list[CatalogRepository]:
@@ -81,10 +87,6 @@ class Offers:
             arch, key = offer.package.arch, offer.package.evr_key
             if newest.get(arch, b"") < key:
                 newest[arch] = key
-        if newest:
-            best = max(newest.values())
-            newest = {arch: max(key, newest.get(NOARCH, b"")) for arch, key in newest.items()}
-            newest[NOARCH] = best
         return NameOffers(
             usable=tuple(usable),
             passed_over=tuple(passed_over),

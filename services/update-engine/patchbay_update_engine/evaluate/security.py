@@ -1,6 +1,6 @@
-"""Which security advisories an rpm update would bring in.
+"""Which security advisories a dnf update would bring in (zypper has patches: `zypper_patches`).
 
-The rule, the same for dnf and zypper: an update from `installed` to `candidate` is a security fix if a
+The rule: an update from `installed` to `candidate` is a security fix if a
 security advisory of an enabled repository names the package (same name and architecture) at a version that
 is newer than the installed and not newer than the candidate. So a bug-fix build that was published on top of a
 security fix still counts, and an advisory that the host already has does not.
@@ -36,12 +36,10 @@ class SecurityFixes:
         indexes: Iterable[PackageIndex],
         *,
         active_streams: Collection[str] = (),
-        honour_retractions: bool = False,
     ) -> None:
-        """`active_streams` are `name:stream`; `honour_retractions` leaves retracted advisories out (zypper)."""
+        """`active_streams` are `name:stream`."""
         self._indexes = tuple(index for index in indexes if index.content.advisories)
         self._active_streams = active_streams
-        self._honour_retractions = honour_retractions
         self._by_name: dict[str, tuple[AdvisoryFix, ...]] = {}
 
     def between(self, name: str, arch: str, installed: bytes, candidate: bytes) -> tuple[str, ...]:
@@ -64,8 +62,6 @@ class SecurityFixes:
         for index in self._indexes:
             for advisory, package in index.advisories_of(name):
                 if advisory.type != "security":
-                    continue
-                if self._honour_retractions and advisory.status == "retracted":
                     continue
                 if package.module and package.module not in self._active_streams:
                     continue
