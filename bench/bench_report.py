@@ -50,7 +50,9 @@ def main() -> None:
                 name = f"d{turn % 19 + 2:02}"
                 send(made, hosts[name], reports[name])
             identical.append((made.meter.seconds() - before) * 1_000 / IDENTICAL_ROUNDS)
-        [(listed,)] = made.rows("SELECT min(listed_count) FROM evaluation JOIN host h ON h.evaluation_id = evaluation.id")
+        [(listed,)] = made.rows(
+            "SELECT min(listed_count) FROM evaluation JOIN host h ON h.evaluation_id = evaluation.id"
+        )
         if not listed:
             raise SystemExit("A host has no updates: the catalogue was not used, the figures mean nothing.")
     figure("report_fresh_cpu_ms", fresh, "ms", target="< 95", peer="Patchman 4.0.19: 14,300")

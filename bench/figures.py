@@ -1,8 +1,10 @@
 """How a benchmark prints a figure: one JSON object a line, beside a floor or a peer of the same run."""
 
 import json
+import os
 import statistics
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,8 +36,6 @@ def figure(
 
 def shared_folder() -> Path:
     """The recordings beside the checkout; the benchmarks cannot run without them."""
-    import os
-
     folder = Path(os.environ.get("PATCHBAY_SHARED", Path(__file__).parents[2] / "shared"))
     if not (folder / "bench").is_dir():
         raise SystemExit(f"No recordings in {folder}; name their folder with PATCHBAY_SHARED.")
@@ -43,21 +43,19 @@ def shared_folder() -> Path:
 
 
 class CpuMeter:
-    """CPU seconds of this process and of the embedded PostgreSQL, together."""
+    """CPU seconds of this process and of the embedded PostgreSQL, together, by the scheduler's own clock."""
 
     def __init__(self, data_folder: Path) -> None:
         pid = int((data_folder / "postmaster.pid").read_text().splitlines()[0])
         self._postmaster = psutil.Process(pid)
-        self._own = psutil.Process()
 
     def seconds(self) -> float:
-        total = 0.0
-        for process in [self._own, self._postmaster, *self._postmaster.children(recursive=True)]:
+        total = time.process_time()
+        for process in [self._postmaster, *self._postmaster.children(recursive=True)]:
             try:
-                times = process.cpu_times()
-            except psutil.NoSuchProcess:
+                total += int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[0]) / 1e9
+            except FileNotFoundError:
                 continue
-            total += times.user + times.system
         # What ended in the meantime is in the postmaster's account of its children.
         own = self._postmaster.cpu_times()
         return total + own.children_user + own.children_system

@@ -1,7 +1,10 @@
 """What every test may ask for: a PostgreSQL of its own, migrated, and the shared recordings."""
 
+import atexit
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,11 +27,28 @@ def shared() -> Path:
     return folder
 
 
+def reachable_folder(factory: pytest.TempPathFactory) -> Path:
+    """This run's folder for servers that act as another user: pytest's own is for this user only."""
+    base = factory.getbasetemp()
+    run = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    return Path(tempfile.gettempdir()) / f"patchbay-tests-{os.getuid()}-{run.name}"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The controller, which ends last, removes that folder."""
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        return
+    factory = getattr(session.config, "_tmp_path_factory", None)
+    if factory is not None and (folder := reachable_folder(factory)).is_dir():
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedPostgres:
     """One server for all workers of this run, with a migrated database `template_patchbay`."""
-    base = tmp_path_factory.getbasetemp()
-    root = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    root = reachable_folder(tmp_path_factory)
+    root.mkdir(exist_ok=True)
+    root.chmod(0o755)
     with FileLock(root / "postgres.lock"):
         server = start_postgres(root / "postgres")
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:

@@ -10,11 +10,11 @@ import pika
 import pytest
 import requests
 from apt_mirror import host_report, write_suite
-from conftest import PATCHBAY, Api, Process, enrol, free_port, post_report, wait_for
+from processes import PATCHBAY, Api, Process, enrol, free_port, post_report, wait_for
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.xdist_group("rabbitmq")]
 
-PASSWORD = "only-in-this-test"  # noqa: S105  (made for this test)
+PASSWORD = "only-in-this-test"
 
 
 class Deployment:
@@ -40,7 +40,11 @@ class Deployment:
 
     def command(self, *arguments: str) -> str:
         done = subprocess.run(
-            [*PATCHBAY, *arguments], env={**os.environ, **self.environment}, capture_output=True, text=True, timeout=60
+            [*PATCHBAY, *arguments],
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -63,9 +67,7 @@ class Deployment:
             return False
 
     def stop(self) -> dict[str, int]:
-        return {
-            name: process.stop() for name, process in self.processes.items() if process.popen.poll() is None
-        }
+        return {name: process.stop() for name, process in self.processes.items() if process.popen.poll() is None}
 
 
 @pytest.fixture
@@ -151,7 +153,8 @@ def test_a_202_outlives_every_process(deployment: Deployment) -> None:
     api = Api.signed_in(deployment.url("api"), "admin", PASSWORD)
 
     wait_for(
-        lambda: all(api.status(f"/receipts/{receipt}") == 200 for receipt in receipts), what="a receipt of each report"
+        lambda: all(api.status(f"/receipts/{receipt}") == 200 for receipt in receipts),
+        what="a receipt of each report",
     )
     assert len(api.items("/hosts")) == 10
 
