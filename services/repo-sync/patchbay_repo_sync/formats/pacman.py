@@ -21,13 +21,18 @@ MAX_ENTRY_BYTES = 4 * 1024 * 1024
 _log = structlog.get_logger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
 _KEY = re.compile(r"%[A-Z0-9]+%")
-_LISTS = frozenset(
-    f"%{name}%"
-    for name in (
-        "GROUPS", "LICENSE", "REPLACES", "DEPENDS", "OPTDEPENDS", "MAKEDEPENDS", "CHECKDEPENDS", "CONFLICTS", "PROVIDES",
-        "XDATA",
-    )
-)  # fmt: skip
+_LISTS = {
+    "%GROUPS%",
+    "%LICENSE%",
+    "%REPLACES%",
+    "%DEPENDS%",
+    "%OPTDEPENDS%",
+    "%MAKEDEPENDS%",
+    "%CHECKDEPENDS%",
+    "%CONFLICTS%",
+    "%PROVIDES%",
+    "%XDATA%",
+}
 _RELATION = re.compile(r"([^<>=]+)(<=|>=|=|<|>)(.+)")
 
 
