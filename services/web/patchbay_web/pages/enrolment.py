@@ -1,0 +1,58 @@
+"""Adding hosts: a token, and the one line to paste."""
+
+import shlex
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from patchbay_web.client import Refused
+from patchbay_web.session import api, may_operate, settings, token
+
+pages = Blueprint("enrolment", __name__)
+
+LIFETIMES = {"3600": "1 hour", "86400": "1 day", "2592000": "30 days", "": "until revoked"}
+
+
+@pages.get("/hosts/add")
+def form() -> str:
+    """The form, and the tokens that exist."""
+    return _page()
+
+
+@pages.post("/hosts/add")
+def create() -> str | tuple[str, int]:
+    """Make a token; it is shown this once."""
+    lifetime = request.form.get("lifetime", "86400")
+    name = request.form.get("name", "").strip() or "hosts"
+    try:
+        made = api().post(
+            "/enrolment-tokens",
+            token(),
+            {"name": name, "expires_in_seconds": int(lifetime) if lifetime in LIFETIMES and lifetime else None},
+        )
+    except Refused as exc:
+        if exc.status != 422:
+            raise
+        return _page(failure=str(exc)), 422
+    return _page(made=made, line=install_line(settings().base_url, made["token"]))
+
+
+@pages.post("/hosts/add/<int:token_id>/revoke")
+def revoke(token_id: int) -> Response:
+    """Let no further host in with this token."""
+    api().delete(f"/enrolment-tokens/{token_id}", token())
+    flash("The token was revoked; hosts that have enrolled with it stay.")
+    return redirect(url_for("enrolment.form"), 303)
+
+
+def install_line(server: str, enrolment_token: str) -> str:
+    """What to paste on a host."""
+    address, secret = shlex.quote(server), shlex.quote(enrolment_token)
+    return f"curl -fsS {address}/agent/install.sh | sudo sh -s -- --server {address} --token {secret}"
+
+
+def _page(**values: Any) -> str:
+    tokens = api().get("/enrolment-tokens", token(), limit=100)["items"] if may_operate() else []
+    api().get("/me", token())  # a viewer's ended session must lead to the sign-in, too
+    return render_template("add_host.html", tokens=tokens, lifetimes=LIFETIMES, **values)

@@ -1,0 +1,145 @@
+"""How facts become words, colours and links; pure but for the clock."""
+
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+STATES: dict[str, tuple[str, str, str]] = {
+    "outstanding": ("Outstanding", "orange", "The package manager would install it now."),
+    "held": ("Held", "purple", "On hold on the host itself."),
+    "kept-back": ("Kept back", "yellow", "It needs other packages installed or removed."),
+    "phased": ("Phased", "cyan", "Rolled out step by step; not this host's turn."),
+    "pinned": ("Pinned", "purple", "The host's preferences choose another version."),
+    "excluded": ("Excluded", "purple", "The host's configuration excludes it."),
+    "locked": ("Locked", "purple", "Locked on the host itself."),
+    "obsoleted": ("Replaced", "azure", "Another package replaces it."),
+    "vendor": ("Vendor change", "cyan", "Newer only from another vendor."),
+    "retracted": ("Retracted", "red", "The newer version was taken back."),
+    "module": ("Module", "cyan", "Newer only in another module stream."),
+    "not-in-any-repository": ("In no repository", "secondary", "No enabled repository has it."),
+    "newer-than-repository": ("Newer than repository", "secondary", "Newer than what any repository has."),
+}
+REPOSITORY_STATES = {
+    "ok": ("Current", "green"),
+    "pending": ("Not read yet", "secondary"),
+    "failing": ("Failing", "orange"),
+    "untrusted": ("Untrusted", "red"),
+}
+_UNITS = ((86_400 * 365, "y"), (86_400 * 30, "mo"), (86_400, "d"), (3_600, "h"), (60, "min"))
+
+
+class Pill(NamedTuple):
+    """One honest statement: its colour, the words, and what it rests on."""
+
+    colour: str
+    text: str
+    reason: str
+
+
+def ago(text: str | None, now: datetime | None = None) -> str:
+    """`3 h ago`, `in 5 min`, `just now`; "never" for nothing."""
+    if not text:
+        return "never"
+    seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(text)).total_seconds()
+    for size, unit in _UNITS:
+        if abs(seconds) >= size:
+            count = f"{int(abs(seconds) // size)} {unit}"
+            return f"{count} ago" if seconds > 0 else f"in {count}"
+    return "just now"
+
+
+def exact(text: str | None) -> str:
+    """`2026-11-20 21:40:03 UTC`."""
+    return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if text else ""
+
+
+def number(value: int | None) -> str:
+    """`63 466` with a thin space; "–" for what is not known."""
+    return "–" if value is None else f"{value:,}".replace(",", "\u202f")
+
+
+def size(count: int) -> str:
+    """`1.2 MB`."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000 or unit == "GB":
+            break
+        amount /= 1000
+    return f"{amount:.0f} {unit}" if amount >= 10 or unit == "B" else f"{amount:.1f} {unit}"
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """`1 update`, `3 updates`."""
+    return f"{number(count)} {one if count == 1 else many or one + 's'}"
+
+
+def state(name: str) -> tuple[str, str, str]:
+    """Words, colour and meaning of a verdict's state."""
+    return STATES.get(name, (name, "secondary", ""))
+
+
+def repository_state(name: str) -> tuple[str, str]:
+    """Words and colour of a repository's state."""
+    return REPOSITORY_STATES.get(name, (name, "secondary"))
+
+
+def advisory_url(advisory: str) -> str | None:
+    """Where the advisory's own publisher explains it; None if the id does not say whose it is."""
+    family, _, rest = advisory.partition("-")
+    known = {
+        "DSA": f"https://security-tracker.debian.org/tracker/{quote(advisory)}",
+        "DLA": f"https://security-tracker.debian.org/tracker/{quote(advisory)}",
+        "USN": f"https://ubuntu.com/security/notices/{quote(advisory)}",
+        "RHSA": f"https://access.redhat.com/errata/{quote(advisory, safe=':')}",
+        "RLSA": f"https://errata.rockylinux.org/{quote(advisory, safe=':')}",
+        "FEDORA": f"https://bodhi.fedoraproject.org/updates/{quote(advisory)}",
+        "CVE": f"https://www.cve.org/CVERecord?id={quote(advisory)}",
+    }
+    return known.get(family) if rest else None
+
+
+def host_pills(host: dict[str, Any]) -> list[Pill]:
+    """Freshness, updates, restart and repositories of a host, each with the reason."""
+    return [_fresh(host), _updates(host), _restart(host), _repositories(host)]
+
+
+def _fresh(host: dict[str, Any]) -> Pill:
+    seen = ago(host["last_report_at"])
+    if host["silent"]:
+        return Pill("red", "Silent", f"Last report {seen}: what follows may be out of date.")
+    return Pill("green", "Fresh", f"Last report {seen}.")
+
+
+def _updates(host: dict[str, Any]) -> Pill:
+    count, fixes = host["updates"], host["security"]
+    if count is None:
+        return Pill("secondary", "Not evaluated", "The first evaluation has not been made yet.")
+    if not count:
+        others = sum((host["states"] or {}).values())
+        reason = f"{plural(others, 'package')} held back or unknown to its repositories." if others else ""
+        return Pill("green", "No updates", reason or "Every package is at the newest version it may have.")
+    if fixes:
+        return Pill("red", plural(fixes, "security fix", "security fixes"), f"{plural(count, 'update')} in all.")
+    return Pill("yellow", plural(count, "update"), "None of them is a security fix.")
+
+
+def _restart(host: dict[str, Any]) -> Pill:
+    needed = host["reboot_required"]
+    if needed is None:
+        return Pill("secondary", "Restart unknown", "The host did not say whether it has to be restarted.")
+    if not needed:
+        return Pill("green", "No restart", "The host says that it needs none.")
+    reasons = host.get("facts", {}).get("reboot_reasons") or ["The host gave no reason."]
+    return Pill("orange", "Restart needed", "; ".join(str(each) for each in reasons[:3]))
+
+
+def _repositories(host: dict[str, Any]) -> Pill:
+    count, problems = host["repository_count"], host["repository_problem_count"]
+    if not count:
+        return Pill("secondary", "No repositories", "Without repositories nothing can be outstanding.")
+    if problems:
+        reason = (
+            f"{problems} of {plural(count, 'repository', 'repositories')} could not be read: counts may be too low."
+        )
+        return Pill("orange", "Incomplete", reason)
+    return Pill("green", "Complete", f"{plural(count, 'repository', 'repositories')} read and current.")
