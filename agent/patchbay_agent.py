@@ -46,6 +46,7 @@ DELIVERED, KEPT, REFUSED, FAILED, USAGE = 0, 1, 2, 3, 64
 
 # Limits of the wire shape. One value that is too long must not cost the whole report.
 SHORT, TEXT, DOCUMENT = 255, 4096, 1000000
+MAX_REPOSITORIES = 2000
 
 COMMAND_SECONDS = 120
 STALE_SECONDS = 10
@@ -740,8 +741,11 @@ def apt_preferences(host: Host, paths: AptPaths) -> str:
     return clip(joined, DOCUMENT)
 
 
-def apt_updates(host: Host) -> Optional[List[Json]]:
-    """apt's own candidates, asked through its Python binding where that is installed."""
+def apt_updates(host: Host, repositories: List[Json]) -> Optional[List[Json]]:
+    """apt's own candidates, asked through its Python binding where that is installed.
+
+    `repo` is the id of the reported repository that has the candidate, or its suite if none fits.
+    """
     if not host.live:
         return None
     try:
@@ -758,12 +762,17 @@ def apt_updates(host: Host) -> Optional[List[Json]]:
                 continue
             version = candidates.get_candidate_ver(package)
             files = [file for file, _ in version.file_list if not file.not_source]
-            suites = [file.codename or file.archive for file in files]
+            homes = [
+                repository["id"]
+                for file in files
+                for repository in repositories
+                if repository["suite"] in (file.codename, file.archive) and file.site in repository["urls"][0]
+            ] + [file.codename or file.archive for file in files]
             record = {
                 "name": clip(package.name),
                 "arch": clip(version.arch),
                 "to": clip(version.ver_str),
-                "repo": clip(suites[0] if suites else "", TEXT),
+                "repo": clip(homes[0] if homes else "", TEXT),
                 "security": any(
                     is_security_suite(file.archive, {"codename": file.codename, "label": file.label})
                     for file in files
@@ -781,14 +790,15 @@ def collect_apt(host: Host, *, ask: bool) -> Json:
     packages, native = deb_packages(host, paths)
     listed = words(host.text("/var/lib/dpkg/arch") or "")
     foreign = [arch for arch in (paths.architectures[1:] or listed) if arch != native]
+    repositories = deb_repositories(host, paths, ([native] if native else []) + foreign)
     facts: Json = {
         "packages": packages,
-        "repos": deb_repositories(host, paths, ([native] if native else []) + foreign),
+        "repos": repositories,
         "native_arch": native,
         "foreign_archs": foreign,
         "default_release": paths.default_release,
         "preferences": apt_preferences(host, paths),
-        "updates": apt_updates(host) if ask else None,
+        "updates": apt_updates(host, repositories) if ask else None,
     }
     reasons = []
     if host.exists("/run/reboot-required") or host.exists("/var/run/reboot-required"):
@@ -1667,6 +1677,31 @@ def section_digests(report: Json) -> Dict[str, str]:
     return {name: hashlib.sha256(canonical(value)).hexdigest() for name, value in sections.items()}
 
 
+def has_an_order(package: Json) -> bool:
+    """Whether the server can order the package's version; one that it cannot would cost the whole report."""
+    parts = package["version"] + package.get("release", "")
+    if not package["version"] or re.search(r"[\s\x00-\x1f\x7f]", parts) or not package["name"]:
+        return False
+    if package["type"] != "rpm" and re.search(r"[^!-~]", parts):
+        return False
+    return bool(re.match(r"[0-9]*$", package.get("epoch", "")))
+
+
+def within_limits(report: Json) -> None:
+    """Leaves out what the server would refuse the report for, and says so."""
+    orderly = [package for package in report["packages"] if has_an_order(package)]
+    for package in report["packages"]:
+        if not has_an_order(package):
+            warn("%s is not reported: its version %r has no order" % (package["name"], package["version"]))
+    report["packages"] = orderly
+    if len(report["repos"]) > MAX_REPOSITORIES:
+        # A subscribed RHEL host lists thousands that it does not use.
+        warn("more than %d repositories: disabled ones are left out" % MAX_REPOSITORIES)
+        enabled = [each for each in report["repos"] if each["enabled"]]
+        disabled = [each for each in report["repos"] if not each["enabled"]]
+        report["repos"] = (enabled + disabled)[:MAX_REPOSITORIES]
+
+
 def collect(host: Host, *, manager: str = "", name: str = "", tags: Sequence[str] = (), ask: bool = True) -> Json:
     """The report of this host, as the dict that is its JSON.
 
@@ -1677,6 +1712,7 @@ def collect(host: Host, *, manager: str = "", name: str = "", tags: Sequence[str
     report = identity(host)
     report["package_manager"] = manager
     report.update(COLLECTORS[manager](host, ask=ask))
+    within_limits(report)
     report["packages"].sort(
         key=lambda each: [each.get(key, "") for key in ("name", "arch", "epoch", "version", "release")]
     )
@@ -1950,6 +1986,8 @@ class Server:
 
 def enrol(settings: Settings, token: str, name: str, machine_id: str) -> None:
     """Exchanges the enrolment token for the host's own and saves it. Raises AgentError."""
+    if not re.match(r"https://|http://(127\.|localhost[:/]|localhost$|\[::1\])", settings.server):
+        warn("%s is not encrypted: the token and the reports can be read on the way" % settings.server)
     body = canonical({"hostname": name, "machine_id": machine_id})
     try:
         reply = Server(settings).post("/api/v1/enrol", body, token)

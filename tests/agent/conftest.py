@@ -102,6 +102,7 @@ class LoopbackServer:
 
     def __init__(self) -> None:
         self.received: list[Received] = []
+        self.arrived = threading.Condition()
         self.answers: list[Answer] = [(202, {}, b'{"receipt": "r-1"}')]
         self.files: dict[str, bytes] = {}
         owner = self
@@ -109,7 +110,9 @@ class LoopbackServer:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-                owner.received.append(Received("POST", self.path, self.headers, body))
+                with owner.arrived:
+                    owner.received.append(Received("POST", self.path, self.headers, body))
+                    owner.arrived.notify_all()
                 status, headers, content = owner.answers.pop(0) if len(owner.answers) > 1 else owner.answers[0]
                 self._answer(status, headers, content)
 
@@ -136,6 +139,11 @@ class LoopbackServer:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}"
+
+    def wait_for(self, count: int) -> bool:
+        """Whether that many requests arrive within a minute."""
+        with self.arrived:
+            return self.arrived.wait_for(lambda: len(self.received) >= count, timeout=60)
 
     def stop(self) -> None:
         self._server.shutdown()

@@ -316,6 +316,18 @@ def test_a_link_cannot_lead_out_of_the_root(apt_tree: Any) -> None:
     assert apt_tree.report().machine_id == "f" * 32
 
 
+def test_a_version_without_an_order_does_not_cost_the_report(
+    apt_tree: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The server would refuse the whole of it for one package of an odd vendor."""
+    apt_tree.write(
+        "/var/lib/dpkg/status", status(stanza("odd", "x:1"), stanza("blank", "1 2"), stanza("good", "1_2"))
+    )
+
+    assert list(packages(apt_tree)) == ["good"]
+    assert "odd is not reported" in capsys.readouterr().err
+
+
 @pytest.mark.live
 def test_the_configuration_of_the_root_is_apt_config_s(apt_tree: Any) -> None:
     """Default release and moved directories come from the root's apt.conf.d, not from this machine's."""

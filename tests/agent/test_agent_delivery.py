@@ -1,6 +1,9 @@
 """Posting a report, keeping one that cannot be delivered, and dropping one that never will be."""
 
+import os
 import stat
+import subprocess
+import sys
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -259,6 +262,25 @@ def test_a_waiting_hook_stands_for_all_that_follow(enrolled: Any, agent: Any) ->
             assert enrolled.run("report", "--queued", "--delay", "0") == 0
 
     assert enrolled.server.received == []
+
+
+def test_a_hook_returns_before_the_report_is_sent(enrolled: Any) -> None:
+    """The package manager goes on, also one that waits for its child's output to end."""
+    environment = {name: value for name, value in os.environ.items() if name != "INVOCATION_ID"}
+    command = [sys.executable, enrolled.tree.agent.__file__, "report", "--quiet", "--background", "--delay", "0.2"]
+
+    done = subprocess.run([*command, *enrolled.common], env=environment, capture_output=True, timeout=30, check=True)
+
+    assert (done.stdout, done.stderr) == (b"", b"")
+    assert enrolled.server.wait_for(1)
+
+
+def test_an_unencrypted_server_is_pointed_out(agent: Any, enrolled: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Over plain http anyone on the way reads the token; loopback is no way."""
+    (enrolled.home / "agent.conf").write_text("[agent]\nserver = http://0.0.0.0:9\n")
+
+    assert enrolled.run("enrol", "--token", "t") == 1
+    assert "is not encrypted" in capsys.readouterr().err
 
 
 def test_enrolling_saves_the_host_s_token(enrolled: Any, server: Any, capsys: pytest.CaptureFixture[str]) -> None:

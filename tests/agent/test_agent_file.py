@@ -1,10 +1,28 @@
 """The agent runs where nothing can be installed and where the interpreter is old."""
 
 import ast
+import json
+import shutil
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-SOURCE = (Path(__file__).parents[2] / "agent" / "patchbay_agent.py").read_text()
+import pytest
+
+AGENT_FILE = Path(__file__).parents[2] / "agent" / "patchbay_agent.py"
+SOURCE = AGENT_FILE.read_text()
+
+
+def old_interpreters() -> list[str]:
+    """Interpreters older than this one: of the system, and those that pyenv built."""
+    found = [shutil.which(f"python3.{minor}") for minor in (6, 7, 8)]
+    found += [str(path) for path in sorted((Path.home() / ".pyenv/versions").glob("3.[678].*/bin/python3"))]
+    working = [path for path in found if path and subprocess.run([path, "-c", ""], check=False).returncode == 0]
+    return sorted(set(working))
+
+
+OLD_INTERPRETERS = old_interpreters()
 
 OPTIONAL = {"apt_pkg"}
 """Debian's own binding of apt; the agent does without it."""
@@ -54,3 +72,15 @@ def test_the_agent_uses_no_argument_or_method_that_3_6_lacks() -> None:
 
     assert not (used - {"text"}) & set(NEWER_THAN_3_6)
     assert not subprocess_keywords & set(NEWER_THAN_3_6)
+
+
+@pytest.mark.skipif(not OLD_INTERPRETERS, reason="no Python 3.6 to 3.8 on this machine")
+@pytest.mark.parametrize("interpreter", OLD_INTERPRETERS, ids=lambda path: Path(path).parent.parent.name)
+def test_an_old_interpreter_makes_the_same_report(apt_tree: Any, interpreter: str) -> None:
+    """What parses need not run."""
+    command = [interpreter, str(AGENT_FILE), "--print", "--root", str(apt_tree.root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    report = json.loads(done.stdout)
+    assert report["digests"] == apt_tree.collected()["digests"]
+    assert done.stderr == ""

@@ -113,6 +113,16 @@ def test_dnf_5_overrides_change_what_they_match(tree: Any) -> None:
     ]
 
 
+def test_of_too_many_repositories_the_enabled_ones_are_reported(tree: Any) -> None:
+    """A subscribed RHEL host lists thousands, nearly all disabled; the wire takes two thousand."""
+    report = {"packages": [], "repos": [{"id": str(number), "enabled": number > 2990} for number in range(3000)]}
+
+    tree.agent.within_limits(report)
+
+    assert len(report["repos"]) == 2000
+    assert [each["id"] for each in report["repos"][:10]] == [str(number) for number in range(2991, 3000)] + ["0"]
+
+
 def test_the_main_section_gives_dnf_s_options(tree: Any) -> None:
     """Drop-ins of dnf 5 come first, lists add up, dnf.conf has the last word."""
     tree.write("/usr/share/dnf5/libdnf.conf.d/20.conf", "[main]\nbest=False\ninstallonly_limit=5\n")
