@@ -1,0 +1,235 @@
+"""Figures of repo-sync: Debian bookworm main amd64 (63,440 packages) into an embedded PostgreSQL.
+
+    python bench/bench_sync.py [--rounds N]
+
+The floor of a figure is what the same machine needs, in the same run, for the work that nobody can leave out.
+"""
+
+import argparse
+import hashlib
+import lzma
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import psycopg
+from debian.deb822 import Packages
+from figures import CpuMeter, figure, shared_folder
+from patchbay_repo_sync import store
+from patchbay_repo_sync.compression import open_decompressed
+from patchbay_repo_sync.sync import Syncer
+from patchbay_shared.bus import Bus
+from patchbay_shared.db import Database
+from patchbay_shared.embedded import start_postgres
+from patchbay_shared.log import configure
+from patchbay_shared.migrate import migrate
+from patchbay_shared.report import ReportRepository
+from patchbay_shared.repositories import repository_id
+from patchbay_shared.settings import settings_from
+
+INDEX = "dists/bookworm/main/binary-amd64/Packages.xz"
+FIELDS = ["Package", "Version", "Architecture", "Source", "Multi-Arch", "Phased-Update-Percentage"]
+FIELDS += ["Installed-Size", "Depends", "Pre-Depends", "Conflicts", "Breaks", "Replaces", "Provides"]
+COLUMNS = (
+    "index_id, name, arch, evr, evr_key, digest, source, source_version, vendor, phased_percentage, content,"
+    " obsoletes, relations"
+)
+TYPES = ["int4", "text", "text", "text", "bytea", "int8", "text", "text", "text", "int2", "text", "text[]", "bytea"]
+SOURCE = ReportRepository(
+    id="bookworm", type="deb", name="bookworm main", urls=["http://repos.test/debian"], suite="bookworm"
+)
+
+
+class Bench:
+    """A mapped copy of the archive in a folder, a database, and a syncer."""
+
+    def __init__(self, folder: Path, archive: Path, uri: str) -> None:
+        self.mirror = folder / "mirror"
+        self.index = self.mirror / INDEX
+        self.index.parent.mkdir(parents=True)
+        self.original = (archive / INDEX).read_bytes()
+        self.plain = lzma.decompress(self.original)
+        self.uri = uri
+        settings = settings_from({}, mirror_map=f"http://repos.test/debian={self.mirror}")
+        self.database = Database(uri, service="repo-sync", roles=True)
+        self.owner = psycopg.connect(uri, autocommit=True)
+        self.syncer = Syncer(settings, self.database, Bus("memory://"), random=Random(1))
+        self.publish(self.original, self.plain)
+
+    def publish(self, packed: bytes, plain: bytes) -> None:
+        """Put an index and the Release file that lists it into the mirror."""
+        self.index.write_bytes(packed)
+        lines = [
+            f" {hashlib.sha256(data).hexdigest()} {len(data)} main/binary-amd64/Packages{suffix}"
+            for data, suffix in ((plain, ""), (packed, ".xz"))
+        ]
+        date = datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S UTC")
+        release = f"Origin: Debian\nSuite: oldstable\nCodename: bookworm\nDate: {date}\nArchitectures: amd64\n"
+        release += "Components: main\nSHA256:\n" + "\n".join(lines) + "\n"
+        (self.mirror / "dists/bookworm/Release").write_text(release)
+
+    def forget(self) -> None:
+        """An empty catalogue that has just learnt of the repository."""
+        self.owner.execute("TRUNCATE repository, mirror, repository_index, available_package, repository_sync")
+        self.owner.execute(
+            "INSERT INTO repository_reference VALUES (%s, 'main', 'amd64', %s) ON CONFLICT DO NOTHING",
+            (repository_id(SOURCE), msgspec.json.encode(SOURCE).decode()),
+        )
+        with self.database.transaction() as connection:
+            store.learn(connection)
+
+    def sync(self) -> None:
+        with self.database.transaction() as connection:
+            store.request_sync(connection, [repository_id(SOURCE)], force=False)
+        if not self.syncer.sync_next():
+            raise SystemExit("nothing was due")
+        [(state, message)] = self.owner.execute("SELECT state, message FROM repository").fetchall()
+        if state != "ok":
+            raise SystemExit(f"the sync failed: {message}")
+
+    def changed(self, share: float) -> None:
+        """Publish the index with a new version of one package in `1 / share`."""
+        every = round(1 / share)
+        counter = iter(range(10**9))
+
+        def bump(found: "re.Match[bytes]") -> bytes:
+            return found.group(0) + b"+bench1" if next(counter) % every == 0 else found.group(0)
+
+        plain = re.sub(rb"^Version: .*$", bump, self.plain, flags=re.MULTILINE)
+        self.publish(lzma.compress(plain, preset=1), plain)
+
+
+def timed(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def python_debian(index: Path) -> int:
+    """The library's reader over the same file and fields."""
+    with open_decompressed(index, name="Packages", limit_bytes=10**9) as stream:
+        return sum(1 for _ in Packages.iter_paragraphs(stream, fields=FIELDS, use_apt_pkg=False))
+
+
+def bare_scan(index: Path) -> int:
+    """Decompress, split into stanzas, and find the fields: nothing is decided or built."""
+    wanted = re.compile(rb"^(" + "|".join(FIELDS).encode() + rb"):[ ]*(.*)$", re.MULTILINE)
+    plain = lzma.decompress(index.read_bytes())
+    return sum(len(wanted.findall(each)) for each in plain.split(b"\n\n"))
+
+
+def bare_copy(uri: str, rows: list[tuple[Any, ...]]) -> float:
+    """COPY of rows that are in memory already, into the same table with the same indexes."""
+    with psycopg.connect(uri) as connection:
+        connection.execute("DELETE FROM available_package")
+        connection.commit()
+        started = time.perf_counter()
+        with connection.cursor().copy(f"COPY available_package ({COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy:
+            copy.set_types(TYPES)
+            for row in rows:
+                copy.write_row(row)
+        connection.commit()
+        return time.perf_counter() - started
+
+
+def stored_rows(uri: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(uri) as connection:
+        return connection.execute(f"SELECT {COLUMNS} FROM available_package").fetchall()
+
+
+def peak_mb(bench: Bench) -> float:
+    """Highest resident size of a process that does one fresh sync and nothing else."""
+    program = f"""
+from pathlib import Path
+from patchbay_repo_sync.sync import Syncer
+from patchbay_shared.bus import Bus
+from patchbay_shared.db import Database
+from patchbay_shared.log import configure
+from patchbay_shared.settings import settings_from
+configure(level="error", style="json")
+settings = settings_from({{}}, mirror_map="http://repos.test/debian={bench.mirror}")
+assert Syncer(settings, Database({bench.uri!r}, service="repo-sync", roles=True), Bus("memory://")).sync_next()
+# Not ru_maxrss, which a child inherits from the process that started it.
+[line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+print(int(line.split()[1]) / 1024)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+@contextmanager
+def postgres() -> Iterator[tuple[Path, str]]:
+    with tempfile.TemporaryDirectory(prefix="patchbay-bench-") as name:
+        folder = Path(name)
+        server = start_postgres(folder / "postgres")
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("CREATE DATABASE bench")
+        uri = server.get_uri("bench")
+        owner = Database(uri, service=None, roles=False)
+        migrate(owner, roles=True)
+        owner.close()
+        try:
+            yield folder, uri
+        finally:
+            server.stop()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = parser.parse_args().rounds
+    configure(level="error", style="json")
+    with postgres() as (folder, uri):
+        bench = Bench(folder, shared_folder() / "oracle/repos/apt/debian", uri)
+        measure(bench, CpuMeter(folder / "postgres"), rounds)
+        bench.database.close()
+        bench.owner.close()
+
+
+def measure(bench: Bench, meter: CpuMeter, rounds: int) -> None:
+    fresh: list[float] = []
+    cpu: list[float] = []
+    unchanged: list[float] = []
+    changed: list[float] = []
+    scans: list[float] = []
+    copies: list[float] = []
+    for _ in range(rounds):
+        bench.publish(bench.original, bench.plain)
+        bench.forget()
+        before = meter.seconds()
+        fresh.append(timed(bench.sync))
+        cpu.append(meter.seconds() - before)
+        unchanged += [1_000 * timed(bench.sync) for _ in range(5)]
+        bench.changed(0.01)
+        changed.append(timed(bench.sync))
+        copies.append(bare_copy(bench.uri, stored_rows(bench.uri)))
+        scans.append(timed(lambda: bare_scan(bench.index)))
+    library = timed(lambda: python_debian(bench.index)) + statistics.median(copies)
+    floor = statistics.median(scans) + statistics.median(copies)
+    inflate = timed(lambda: lzma.decompress(bench.original))
+    middle = statistics.median(fresh)
+    bench.publish(bench.original, bench.plain)
+    bench.forget()
+    peer = "python-debian's iter_paragraphs(fields=…) and a bare COPY of the same rows"
+    figure("sync_apt_main_s", fresh, "s", target="<= 2 x floor", floor=floor)
+    figure("sync_apt_main_ratio", [each / library for each in fresh], "x", target="<= 3", peer=peer)
+    figure("sync_apt_main_scanner_ratio", [each / floor for each in fresh], "x", target="<= 2", floor=1.0)
+    figure("sync_apt_main_cpu_s", cpu, "s", target="<= 2 x floor", floor=floor, peer="Patchman 4.0.19: 197 s")
+    figure("sync_apt_main_peak_mb", peak_mb(bench), "MB", target="<= 300", peer="Patchman 4.0.19: 433 MB")
+    figure("sync_unchanged_ms", unchanged, "ms", target="<= 50")
+    figure("sync_changed_s", changed, "s", target="<= 0.25 x fresh", floor=inflate)
+    figure("sync_changed_ratio", [each / middle for each in changed], "x", target="<= 0.25", floor=inflate / middle)
+
+
+if __name__ == "__main__":
+    main()
