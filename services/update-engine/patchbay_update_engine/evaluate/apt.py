@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import msgspec
 
 from patchbay_update_engine.evaluate.apt_phasing import waits
-from patchbay_update_engine.evaluate.apt_upgrade import Upgrade, UpgradeSimulation
+from patchbay_update_engine.evaluate.apt_upgrade import Member, kept_back
 from patchbay_update_engine.evaluate.apt_versions import OfferedVersion, VersionTable
 from patchbay_update_engine.evaluate.apt_why import why_listed, why_pinned, why_unlisted
 from patchbay_update_engine.evaluate.catalog import CatalogRepository, InstalledPackage, Policy
@@ -56,7 +56,6 @@ class AptCatalog:
     def __init__(self, versions: VersionTable) -> None:
         self._versions = versions
         self._judged: dict[tuple[str, str, str, str, bool, str | None, str | None], _Judgement] = {}
-        self._simulation = UpgradeSimulation(versions)
 
     def evaluate(self, installed: Sequence[InstalledPackage], *, machine_id: str = "") -> list[Verdict]:
         """The verdicts in order of (name, arch, installed version), without packages that are up to date.
@@ -66,8 +65,8 @@ class AptCatalog:
         if len(self._judged) > _MAX_REMEMBERED:
             self._judged.clear()
         verdicts: list[Verdict] = []
-        upgrades: list[Upgrade] = []
-        places: list[int] = []
+        members: list[Member] = []
+        upgrades: dict[int, int] = {}
         for package in installed:
             key = (
                 package.name,
@@ -81,24 +80,23 @@ class AptCatalog:
             judgement = self._judged.get(key)
             if judgement is None:
                 judgement = self._judged[key] = self._judge(package)
-            verdict = judgement.verdict
-            if verdict is None:
+            if package.status in _NOT_INSTALLED:
                 continue
-            candidate = judgement.candidate
-            if judgement.phased and candidate is not None and self._waits(candidate, machine_id):
-                verdict = msgspec.structs.replace(verdict, **_phased(verdict, candidate))
-            if candidate is not None and verdict.state is State.OUTSTANDING:
-                upgrades.append(Upgrade(package, candidate))
-                places.append(len(verdicts))
-            if package.id is not None:
-                verdict = msgspec.structs.replace(verdict, package_id=package.id)
-            verdicts.append(verdict)
-        for number, reason in self._simulation.kept_back(installed, upgrades).items():
-            verdict = verdicts[places[number]]
-            verdicts[places[number]] = msgspec.structs.replace(
-                verdict, state=State.KEPT_BACK, rule="apt.kept-back", why=f"{verdict.why} {reason}"
-            )
-        verdicts.sort(key=lambda verdict: (verdict.name, verdict.arch))
+            verdict, candidate = judgement.verdict, judgement.candidate
+            if verdict is not None:
+                if judgement.phased and candidate is not None and self._waits(candidate, machine_id):
+                    verdict = _phased(verdict, candidate)
+                if verdict.state is State.OUTSTANDING:
+                    upgrades[len(members)] = len(verdicts)
+                if package.id is not None:
+                    verdict = msgspec.structs.replace(verdict, package_id=package.id)
+                verdicts.append(verdict)
+            upgrade = candidate if verdict is not None and verdict.state is State.OUTSTANDING else None
+            members.append(Member(package, self._versions.arch_of(package.arch), judgement.current, upgrade))
+        for number, reason in kept_back(members).items():
+            place = upgrades[number]
+            verdicts[place] = _kept_back(verdicts[place], reason)
+        verdicts.sort(key=_order)
         return verdicts
 
     def _judge(self, package: InstalledPackage) -> _Judgement:
@@ -310,14 +308,20 @@ def _without_preferences(package: InstalledPackage, versions: Sequence[OfferedVe
     )
 
 
-def _phased(verdict: Verdict, candidate: OfferedVersion) -> dict[str, object]:
+def _phased(verdict: Verdict, candidate: OfferedVersion) -> Verdict:
     if verdict.state is State.HELD:
-        return {}
-    return {
-        "state": State.PHASED,
-        "rule": "apt.phased",
-        "why": (
-            f"{verdict.why} It is being rolled out to {candidate.package.phased_percentage} % of machines,"
-            " and it is not yet this one's turn."
-        ),
-    }
+        return verdict
+    why = (
+        f"{verdict.why} It is being rolled out to {candidate.package.phased_percentage} % of machines,"
+        " and it is not yet this one's turn."
+    )
+    return msgspec.structs.replace(verdict, state=State.PHASED, rule="apt.phased", why=why)
+
+
+def _kept_back(verdict: Verdict, reason: str) -> Verdict:
+    why = f"{verdict.why} apt-get upgrade keeps it back: {reason}; apt full-upgrade may install it."
+    return msgspec.structs.replace(verdict, state=State.KEPT_BACK, rule="apt.kept-back", why=why)
+
+
+def _order(verdict: Verdict) -> tuple[str, str]:
+    return verdict.name, verdict.arch
