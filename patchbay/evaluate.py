@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-from patchbay_repo_sync.snapshot import Snapshot, SnapshotIndex, Snapshots
+from patchbay_repo_sync.snapshot import Fetch, Snapshot, SnapshotIndex, Snapshots
 from patchbay_shared.errors import InvalidInput, InvalidVersion, PatchbayError
 from patchbay_shared.report import Report, ReportRepository
 from patchbay_shared.repositories import indexes, location
@@ -24,12 +24,12 @@ from patchbay_update_engine.evaluate.catalog import (
 from patchbay_update_engine.evaluate.families import compile_catalog
 from patchbay_update_engine.evaluate.verdict import Verdict
 
-from patchbay.mirror import open_fetch
-
 EXIT_BAD_REPORT = 2
 EXIT_MISSING_REPOSITORY = 3
 MAX_REPORT_BYTES = 256 * 1024 * 1024
 
+_PIPE_WIDTH = 200
+"""Columns of the table where there is no terminal to ask."""
 _PACKAGE_TYPE_OF_FAMILY = {"apt": "deb", "dnf": "rpm", "zypper": "rpm", "pacman": "pacman"}
 
 
@@ -59,9 +59,9 @@ class _HostFile(msgspec.Struct):
     report: msgspec.Raw = msgspec.Raw(b"")
 
 
-def run(paths: list[Path], *, as_json: bool) -> int:
+def run(paths: list[Path], fetch: Fetch, *, as_json: bool) -> int:
     """Evaluate the reports in their order, print what was found, return the exit code."""
-    evaluation = Evaluation(Snapshots(open_fetch()))
+    evaluation = Evaluation(Snapshots(fetch))
     bad = False
     for path in paths:
         try:
@@ -196,14 +196,17 @@ def _print_table(answer: Answer) -> None:
     from rich.table import Table  # noqa: PLC0415
 
     security = sum(update.security for update in answer.updates)
-    table = Table(
-        title=f"{answer.report}: {len(answer.updates)} updates, {security} of them security", title_justify="left"
-    )
-    for column in ("Package", "Arch", "Installed", "Update", "Repository", "Security", "Why"):
-        table.add_column(column, overflow="fold")
+    title = f"{answer.report}: {len(answer.updates)} updates, {security} of them security"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in ("Package", "Arch", "Installed", "Update", "Repository", "Security"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("Why", overflow="fold", min_width=30)
     for update in answer.updates:
         table.add_row(
             update.name, update.arch, update.installed, update.candidate, update.repo,
             "yes" if update.security else "", update.why,
         )  # fmt: skip
-    Console(markup=False, highlight=False).print(table)
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = _PIPE_WIDTH
+    console.print(table)

@@ -19,9 +19,16 @@ def evaluate(reports: tuple[Path, ...], *, as_json: bool) -> None:
     Exit codes: 0; 2 if a report could not be read or judged (the others still are); 3 if a repository could not
     be fetched, so that its updates are missing.
     """
-    from patchbay.evaluate import run  # noqa: PLC0415  (keeps `patchbay --help` quick)
+    from patchbay_shared.errors import InvalidInput  # noqa: PLC0415  (keeps `patchbay --help` quick)
 
-    raise SystemExit(run(list(reports), as_json=as_json))
+    from patchbay.evaluate import run  # noqa: PLC0415
+    from patchbay.mirror import open_fetch  # noqa: PLC0415
+
+    try:
+        fetch = open_fetch()
+    except InvalidInput as exc:
+        raise click.UsageError(f"PATCHBAY_MIRROR_MAP: {exc}") from exc
+    raise SystemExit(run(list(reports), fetch, as_json=as_json))
 
 
 COMMANDS = (evaluate,)
