@@ -785,6 +785,11 @@ def apt_updates(host: Host, repositories: List[Json]) -> Optional[List[Json]]:
     return updates
 
 
+KERNEL_DEB = re.compile(
+    r"(linux-image|pve-kernel|proxmox-kernel)-(unsigned-)?[0-9](?!.*-dbg(sym)?$)|raspberrypi-kernel$"
+)
+
+
 def collect_apt(host: Host, *, ask: bool) -> Json:
     paths = AptPaths(host)
     packages, native = deb_packages(host, paths)
@@ -804,11 +809,8 @@ def collect_apt(host: Host, *, ask: bool) -> Json:
     if host.exists("/run/reboot-required") or host.exists("/var/run/reboot-required"):
         named = host.text("/run/reboot-required.pkgs") or host.text("/var/run/reboot-required.pkgs") or ""
         reasons = sorted(set(words(named))) or ["/run/reboot-required"]
-    kernels = [package for package in packages if package["name"].startswith("linux-image-")]
-    running = facts.get("kernel") or (platform.release() if host.live else "")
-    reasons += installed_since_boot(
-        host, [kernel for kernel in kernels if running and not kernel["name"].endswith(running)]
-    )
+    # Also an update within one ABI counts, whose package has the name of the running kernel.
+    reasons += installed_since_boot(host, [each for each in packages if KERNEL_DEB.match(each["name"])])
     facts["reboot_reasons"] = reasons
     if not host.live:
         facts["arch"] = MACHINE_OF_DEB.get(native, native)
@@ -2155,8 +2157,10 @@ def install(host: Host, *, minutes: int, timer: bool) -> List[str]:
                 write_file(host.path(path), content.encode(), 0o644)
                 written.append(path)
         elif timer:
-            hours = "*" if minutes <= 60 else "*/%d" % max(1, min(23, minutes // 60))
-            lines = CRON_LINES.format(binary=BINARY, minute=random.randrange(60), hours=hours)
+            hours = "*" if minutes <= 60 else "*/%d" % min(23, minutes // 60)
+            step = min(60, minutes)
+            minute = ",".join(str(each) for each in range(random.randrange(step), 60, step))
+            lines = CRON_LINES.format(binary=BINARY, minute=minute, hours=hours)
             write_file(host.path(CRON_FILE), lines.encode(), 0o644)
             written.append(CRON_FILE)
     except OSError as error:
@@ -2324,7 +2328,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.command == "install":
         for path in install(host, minutes=max(5, arguments.every), timer=not arguments.no_timer):
             if not arguments.quiet:
-                print("wrote " + path)
+                print("wrote " + host.path(path))
         return DELIVERED
     if arguments.command == "uninstall":
         for path in uninstall(host, settings, purge=arguments.purge):

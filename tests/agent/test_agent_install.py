@@ -1,6 +1,7 @@
 """Installing the agent, the one-line installer, and the package managers' hooks."""
 
 import configparser
+import itertools
 import os
 import shutil
 import stat
@@ -43,6 +44,19 @@ def test_without_systemd_a_cron_file_is_written(enrolled: Any) -> None:
     minute, *_, user, command = line.split(None, 6)
     assert 0 <= int(minute) < 60
     assert (user, command) == ("root", "/usr/local/bin/patchbay-agent report --quiet --wait")
+
+
+def test_cron_reports_as_often_as_asked(enrolled: Any) -> None:
+    """Every twenty minutes is three minutes of each hour; every three hours is every third hour."""
+    cron = enrolled.tree.root / "etc/cron.d/patchbay-agent"
+
+    enrolled.run("install", "--every", "20")
+    minutes = [int(each) for each in cron.read_text().splitlines()[-1].split()[0].split(",")]
+    enrolled.run("install", "--every", "180")
+    hours = cron.read_text().splitlines()[-1].split()[1]
+
+    assert [second - first for first, second in itertools.pairwise(minutes)] == [20, 20]
+    assert hours == "*/3"
 
 
 def test_the_installed_agent_runs_with_the_interpreter_that_installed_it(enrolled: Any) -> None:

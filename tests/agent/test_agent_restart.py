@@ -109,3 +109,19 @@ def test_a_container_never_asks_for_a_reboot(agent: Any, monkeypatch: pytest.Mon
     assert (
         agent.installed_since_boot(agent.Host("/"), [{"name": "glibc", "version": "2", "installed_at": 2000}]) == []
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("linux-image-6.1.0-28-amd64", True),
+        ("linux-image-unsigned-6.8.0-31-generic", True),
+        ("proxmox-kernel-6.8.12-1-pve-signed", True),
+        ("linux-image-amd64", False),
+        ("linux-image-6.1.0-28-amd64-dbg", False),
+        ("linux-libc-dev", False),
+    ],
+)
+def test_a_kernel_is_known_by_its_package_s_name(agent: Any, name: str, counts: bool) -> None:
+    """Metapackages and debugging symbols boot nothing."""
+    assert bool(agent.KERNEL_DEB.match(name)) is counts
