@@ -70,7 +70,15 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
 class PackageIndex:
     """The packages of one index, by name. Shared between every catalog that uses the repository."""
 
-    __slots__ = ("_advisories", "_obsoleters", "architecture", "by_name", "component", "content")
+    __slots__ = (
+        "_advisories",
+        "_obsoleters",
+        "architecture",
+        "by_name",
+        "component",
+        "content",
+        "solver_image",
+    )
 
     def __init__(
         self,
@@ -86,6 +94,8 @@ class PackageIndex:
         self.by_name: dict[str, list[AvailablePackage]] = {}
         for package in packages:
             self.by_name.setdefault(package.name, []).append(package)
+        self.solver_image: bytes | None = None
+        """The packages in the solver's own format, once a catalog needed it (`solver_image`)."""
         self._obsoleters: dict[str, list[tuple[AvailablePackage, str]]] | None = None
         self._advisories: dict[str, list[tuple[RepositoryAdvisory, AdvisoryPackage]]] | None = None
 

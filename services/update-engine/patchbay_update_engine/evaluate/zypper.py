@@ -5,20 +5,19 @@ and whose name is installed. What `list-updates --all` shows beyond that is expl
 vendor, a better repository priority, a retraction, or dependencies that cannot be met.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from patchbay_shared.report import ZyppOptions
 
 from patchbay_update_engine.evaluate.catalog import CatalogRepository, InstalledPackage, Policy
-from patchbay_update_engine.evaluate.rpm_relation import NOARCH, parse_relation, runnable_architectures
+from patchbay_update_engine.evaluate.rpm_relation import NOARCH, Relation, parse_relation, runnable_architectures
 from patchbay_update_engine.evaluate.verdict import State, Verdict
 from patchbay_update_engine.evaluate.zypper_installed import picture_of
 from patchbay_update_engine.evaluate.zypper_locks import Locks
 from patchbay_update_engine.evaluate.zypper_patches import Patches, is_retracted
-from patchbay_update_engine.evaluate.zypper_solver import Offer, UpdateSolver
+from patchbay_update_engine.evaluate.zypper_solver import DEFAULT_PRIORITY, Offer, UpdateSolver
 from patchbay_update_engine.evaluate.zypper_vendor import Vendors
 
-DEFAULT_PRIORITY = 99
 DEFAULT_MULTIVERSION = ["provides:multiversion(kernel)"]
 
 
@@ -53,6 +52,7 @@ class ZypperCatalog:
             by_name.setdefault(package.name, []).append(package)
         picture = picture_of(installed, lambda name: [o.package for o in self._named(name) if not o.retracted])
         chosen = self._ready_solver().updates(picture)
+        obsoleters = _obsoleters(chosen)
         rows: dict[str, list[Offer]] = {}
         for offer in chosen:
             rows.setdefault(offer.package.name, []).append(offer)
@@ -67,7 +67,7 @@ class ZypperCatalog:
             for arch, package in newest.items():
                 if any(_comparable(arch, offer.package.arch) for offer in listed):
                     continue
-                verdict = self._not_listed(package, chosen, needed)
+                verdict = self._not_listed(package, obsoleters, needed)
                 if verdict is not None:
                     verdicts.append(verdict)
         verdicts.sort(key=lambda v: (v.name, v.arch, v.installed, v.candidate or ""))
@@ -87,11 +87,9 @@ class ZypperCatalog:
 
     def _ready_solver(self) -> UpdateSolver:
         if self._solver is None:
-            names = dict.fromkeys(n for r in self._repositories for i in r.indexes for n in i.by_name)
-            offers = [offer for name in names for offer in self._named(name) if not offer.retracted]
-            order = {repository.definition.id: n for n, repository in enumerate(self._repositories)}
-            offers.sort(key=lambda offer: order[offer.repository])
-            self._solver = UpdateSolver(offers, self._policy.arch, self._options, self._vendors, self._locks)
+            self._solver = UpdateSolver(
+                self._repositories, self._policy.arch, self._options, self._vendors, self._locks
+            )
         return self._solver
 
     def _named(self, name: str) -> list[Offer]:
@@ -158,10 +156,13 @@ class ZypperCatalog:
         return highest, state, reason
 
     def _not_listed(
-        self, package: InstalledPackage, chosen: Sequence[Offer], needed: frozenset[str]
+        self,
+        package: InstalledPackage,
+        obsoleters: Mapping[str, Sequence[tuple[Offer, Relation]]],
+        needed: frozenset[str],
     ) -> Verdict | None:
         """Why an installed package has no update, unless it is simply up to date."""
-        replacing = _replacement(package, chosen)
+        replacing = next((o for o, r in obsoleters.get(package.name, ()) if r.matches(package.evr)), None)
         if replacing is not None:
             why = (
                 f"{replacing.package.name} {replacing.package.evr} of repository {replacing.repository} "
@@ -277,12 +278,12 @@ def _only_elsewhere(package: InstalledPackage, offers: Sequence[Offer]) -> Verdi
     return _silent(package, State.KEPT_BACK, "zypper.architecture", why, highest)
 
 
-def _replacement(package: InstalledPackage, chosen: Sequence[Offer]) -> Offer | None:
+def _obsoleters(chosen: Sequence[Offer]) -> dict[str, list[tuple[Offer, Relation]]]:
+    """Obsoleted name to the chosen packages that obsolete it."""
+    found: dict[str, list[tuple[Offer, Relation]]] = {}
     for offer in chosen:
-        if offer.package.name == package.name:
-            continue
         for text in offer.package.obsoletes:
             relation = parse_relation(text)
-            if relation.name == package.name and relation.matches(package.evr):
-                return offer
-    return None
+            if relation.name != offer.package.name:
+                found.setdefault(relation.name, []).append((offer, relation))
+    return found

@@ -14,13 +14,11 @@ unless the report shows otherwise: a monitor should err towards naming an outsta
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
-from patchbay_shared.catalogue import AvailablePackage, Relations
+from patchbay_shared.catalogue import AvailablePackage
 
 from patchbay_update_engine.evaluate.catalog import InstalledPackage
 from patchbay_update_engine.evaluate.rpm_relation import parse_relation
-
-_decode = msgspec.msgpack.Decoder(Relations).decode
-_NONE = Relations()
+from patchbay_update_engine.evaluate.solver_image import relations_of
 
 
 class InstalledRelations(msgspec.Struct, frozen=True):
@@ -40,10 +38,6 @@ class Picture(msgspec.Struct, frozen=True):
     presumed: Sequence[str] = ()
     """Relations that something unseen on the host provides."""
     complete: bool = True
-
-
-def relations_of(package: AvailablePackage) -> Relations:
-    return _NONE if package.relations is None else _decode(package.relations)
 
 
 def picture_of(

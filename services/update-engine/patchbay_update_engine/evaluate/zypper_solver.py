@@ -9,26 +9,24 @@ The repositories are loaded once; the installed packages of a host are added, so
 """
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import solv
 from patchbay_shared.catalogue import AvailablePackage
 from patchbay_shared.report import ZyppOptions
 
-from patchbay_update_engine.evaluate.rpm_relation import parse_relation
-from patchbay_update_engine.evaluate.zypper_installed import Picture, relations_of
+from patchbay_update_engine.evaluate.catalog import CatalogRepository
+from patchbay_update_engine.evaluate.solver_image import RelationIds, describe, load_index, packages_of
+from patchbay_update_engine.evaluate.zypper_installed import Picture
 from patchbay_update_engine.evaluate.zypper_locks import Locks
+from patchbay_update_engine.evaluate.zypper_patches import is_retracted
 from patchbay_update_engine.evaluate.zypper_vendor import Vendors
 
+DEFAULT_PRIORITY = 99
+
 _PROVIDES_PREFIX = "provides:"
-_FLAGS = {
-    "<": solv.REL_LT,
-    "<=": solv.REL_LT | solv.REL_EQ,
-    "=": solv.REL_EQ,
-    ">=": solv.REL_GT | solv.REL_EQ,
-    ">": solv.REL_GT,
-}
+_DEFAULT_VENDORS = Vendors()
 
 
 class Offer(msgspec.Struct, frozen=True, gc=False):
@@ -44,43 +42,56 @@ class UpdateSolver:
     """The pool of one repository set. One host is solved at a time."""
 
     def __init__(
-        self, offers: Iterable[Offer], arch: str, options: ZyppOptions, vendors: Vendors, locks: Locks
+        self,
+        repositories: Sequence[CatalogRepository],
+        arch: str,
+        options: ZyppOptions,
+        vendors: Vendors,
+        locks: Locks,
     ) -> None:
-        """`offers` in the order of the repositories; retracted ones are left out by the caller."""
+        """`repositories` in libzypp's order. Retracted packages are never chosen."""
         self._options = options
         self._vendors = vendors
         self._locks = locks
         self._turn = threading.Lock()
-        self._ids: dict[str, int] = {}
-        self._offers: dict[int, Offer] = {}
-        self._locked: list[int] = []
+        self._packages: list[tuple[AvailablePackage, str, int]] = []
+        """Package, repository and priority of every solvable from `_first` on."""
+        self._first = 0
+        self._forbidden: list[int] = []
         self._pool = solv.Pool()
         self._pool.setdisttype(solv.Pool.DISTTYPE_RPM)
         if arch:
             self._pool.setarch(arch)
-        self._load(offers)
+        self._ids = RelationIds(self._pool)
+        for repository in repositories:
+            self._load(repository)
 
-    def _load(self, offers: Iterable[Offer]) -> None:
-        repositories: dict[str, solv.Repo] = {}
-        for offer in offers:
-            repository = repositories.get(offer.repository)
-            if repository is None:
-                repository = repositories[offer.repository] = self._pool.add_repo(offer.repository)
-                # libsolv prefers the higher number, zypper the lower.
-                repository.priority = -offer.priority
-            package = offer.package
-            relations = relations_of(package)
-            solvable = repository.add_solvable()
-            self._describe(solvable, package.name, package.evr, package.arch, package.vendor)
-            self._relate(solvable, solv.SOLVABLE_PROVIDES, relations.provides)
-            self._relate(solvable, solv.SOLVABLE_REQUIRES, relations.requires)
-            self._relate(solvable, solv.SOLVABLE_CONFLICTS, relations.conflicts)
-            self._relate(solvable, solv.SOLVABLE_OBSOLETES, package.obsoletes)
-            self._offers[solvable.id] = offer
-            if self._locks.of(package.name, package.evr, package.arch, offer.repository) is not None:
-                self._locked.append(solvable.id)
-        for repository in repositories.values():
-            repository.internalize()
+    def _load(self, repository: CatalogRepository) -> None:
+        definition = repository.definition
+        priority = DEFAULT_PRIORITY if definition.priority is None else definition.priority
+        loaded = self._pool.add_repo(definition.id)
+        # libsolv prefers the higher number, zypper the lower.
+        loaded.priority = -priority
+        start = len(self._packages)
+        for index in repository.indexes:
+            load_index(loaded, index, _DEFAULT_VENDORS.class_of)
+            self._packages += [(package, definition.id, priority) for package in packages_of(index)]
+        if len(self._packages) == start:
+            return
+        if not self._first:
+            self._first = next(iter(loaded.solvables_iter())).id
+        number = self._first + start
+        for index in repository.indexes:
+            retractions = any(advisory.status == "retracted" for advisory in index.content.advisories)
+            for package in packages_of(index):
+                identity = package.name, package.evr, package.arch
+                if (self._locks and self._locks.of(*identity, definition.id) is not None) or (
+                    retractions and is_retracted(index, package.name, package.arch, package.evr)
+                ):
+                    self._forbidden.append(number)
+                if self._options.vendor_equivalence:
+                    self._pool.id2solvable(number).vendor = self._vendors.class_of(package.vendor)
+                number += 1
 
     def updates(self, picture: Picture) -> list[Offer]:
         """Every package that an update would install, also those of names that are not installed yet."""
@@ -100,17 +111,20 @@ class UpdateSolver:
         for known in picture.packages:
             package = known.package
             solvable = system.add_solvable()
-            self._describe(solvable, package.name, package.evr, package.arch, package.vendor)
-            self._relate(solvable, solv.SOLVABLE_PROVIDES, known.provides)
-            self._relate(solvable, solv.SOLVABLE_REQUIRES, known.requires)
-            self._relate(solvable, solv.SOLVABLE_CONFLICTS, known.conflicts)
-            self._relate(solvable, solv.SOLVABLE_OBSOLETES, known.obsoletes)
+            describe(
+                solvable,
+                self._ids,
+                (package.name, package.evr, package.arch, self._vendors.class_of(package.vendor)),
+                known.provides,
+                known.requires,
+                known.conflicts,
+                known.obsoletes,
+            )
             if self._locks.of(package.name, package.evr, package.arch) is not None:
                 locked.append(solvable.id)
         if picture.presumed:
-            unseen = system.add_solvable()
-            unseen.name, unseen.evr, unseen.arch = "@unseen", "0-0", "noarch"
-            self._relate(unseen, solv.SOLVABLE_PROVIDES, picture.presumed)
+            unseen = ("@unseen", "0-0", "noarch", "@unseen")
+            describe(system.add_solvable(), self._ids, unseen, picture.presumed, (), (), ())
         system.internalize()
         return locked
 
@@ -123,9 +137,9 @@ class UpdateSolver:
                 select, what = solv.Job.SOLVER_SOLVABLE_PROVIDES, spec.removeprefix(_PROVIDES_PREFIX)
             else:
                 select, what = solv.Job.SOLVER_SOLVABLE_NAME, spec
-            jobs.append(job(solv.Job.SOLVER_MULTIVERSION | select, self._id(what)))
+            jobs.append(job(solv.Job.SOLVER_MULTIVERSION | select, self._ids(what)))
         jobs += [job(solv.Job.SOLVER_INSTALL | solv.Job.SOLVER_SOLVABLE, i) for i in locked]
-        jobs += [job(solv.Job.SOLVER_ERASE | solv.Job.SOLVER_SOLVABLE, i) for i in self._locked]
+        jobs += [job(solv.Job.SOLVER_ERASE | solv.Job.SOLVER_SOLVABLE, i) for i in self._forbidden]
         jobs.append(job(solv.Job.SOLVER_UPDATE | solv.Job.SOLVER_SOLVABLE_ALL, 0))
         solver = self._pool.Solver()
         solver.set_flag(solver.SOLVER_FLAG_ALLOW_NAMECHANGE, 1)
@@ -134,32 +148,9 @@ class UpdateSolver:
         solver.set_flag(solver.SOLVER_FLAG_ONLY_NAMESPACE_RECOMMENDED, 1)
         # libzypp takes the decisions also where problems remain; so does this.
         solver.solve(jobs)
-        return [self._offers[i] for i in solver.raw_decisions(1) if i in self._offers]
-
-    def _describe(self, solvable: "solv.XSolvable", name: str, evr: str, arch: str, vendor: str | None) -> None:
-        solvable.name, solvable.evr, solvable.arch = name, evr, arch
-        # Equal strings are one vendor to libsolv; the classes are libzypp's.
-        solvable.vendor = self._vendors.class_of(vendor)
-        solvable.add_deparray(solv.SOLVABLE_PROVIDES, self._id(f"{name} = {evr}"), 0)
-
-    def _relate(self, solvable: "solv.XSolvable", kind: int, texts: Iterable[str]) -> None:
-        for text in texts:
-            solvable.add_deparray(kind, self._id(text), 0)
-
-    def _id(self, text: str) -> int:
-        """libsolv's id of a relation."""
-        known = self._ids.get(text)
-        if known is None:
-            known = self._ids[text] = self._new_id(text)
-        return known
-
-    def _new_id(self, text: str) -> int:
-        if text.startswith("("):
-            rich = self._pool.parserpmrichdep(text)
-            if rich is not None:
-                return int(rich.id)
-        relation = parse_relation(text)
-        name = self._pool.str2id(relation.name)
-        if not relation.operator:
-            return int(name)
-        return int(self._pool.rel2id(name, self._pool.str2id(relation.evr), _FLAGS[relation.operator]))
+        found = []
+        for number in solver.raw_decisions(1):
+            position = number - self._first
+            if self._first and 0 <= position < len(self._packages):
+                found.append(Offer(*self._packages[position]))
+        return found
