@@ -846,7 +846,11 @@ class RpmQuery:
     """`rpm` with machine-readable query formats, on the host's database."""
 
     def __init__(self, host: Host) -> None:
-        self.argv = ["rpm", "--nosignature", "--nodigest", "--dbpath", host.path(rpm_database(host))]
+        """Raises AgentError if the host has no rpm database: rpm would make an empty one."""
+        home = rpm_database(host)
+        if not home:
+            raise AgentError("no rpm database below " + host.root)
+        self.argv = ["rpm", "--nosignature", "--nodigest", "--dbpath", host.path(home)]
 
     def records(self, selection: Sequence[str], fields: Sequence[str]) -> Optional[List[List[str]]]:
         """One list of values per package, in the order of `fields`; None if the query failed.

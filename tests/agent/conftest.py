@@ -4,6 +4,7 @@ import gzip
 import importlib.util
 import json
 import os
+import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -100,7 +101,7 @@ Answer = tuple[int, dict[str, str], bytes]
 class LoopbackServer:
     """Answers each POST with the next of `answers`, the last of them for ever, and remembers what it got."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
         self.received: list[Received] = []
         self.arrived = threading.Condition()
         self.answers: list[Answer] = [(202, {}, b'{"receipt": "r-1"}')]
@@ -133,12 +134,18 @@ class LoopbackServer:
                 """The test's output is the agent's, not the server's."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._scheme = "http"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            self._scheme = "https"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
     def wait_for(self, count: int) -> bool:
         """Whether that many requests arrive within a minute."""
@@ -157,6 +164,24 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackServer]:
         if name.lower().endswith("_proxy") or name.startswith("PATCHBAY_"):
             monkeypatch.delenv(name)
     running = LoopbackServer()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A self-signed certificate of 127.0.0.1 with its key, as one PEM file."""
+    path = tmp_path / "server.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=loopback"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(path), "-out", str(tmp_path / "ca.pem")]
+    subprocess.run(command, check=True, capture_output=True)
+    path.write_text(path.read_text() + (tmp_path / "ca.pem").read_text())
+    return path
+
+
+@pytest.fixture
+def tls_server(certificate: Path) -> Iterator[LoopbackServer]:
+    running = LoopbackServer(certificate)
     yield running
     running.stop()
 

@@ -203,6 +203,34 @@ def test_a_redirect_is_not_followed(enrolled: Any, server: Any) -> None:
     assert [request.path for request in server.received] == ["/api/v1/reports"]
 
 
+def test_an_unknown_certificate_keeps_the_report(
+    enrolled: Any, tls_server: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Verification cannot be turned off; the message names the option that helps."""
+    (enrolled.home / "agent.conf").write_text(f"[agent]\nserver = {tls_server.url}\n")
+
+    assert enrolled.run("report") == 1
+    assert tls_server.received == []
+    assert "--ca-file" in capsys.readouterr().err
+
+
+def test_a_certificate_of_the_given_ca_is_trusted(enrolled: Any, tls_server: Any, tmp_path: Path) -> None:
+    """An operator's own CA is the usual case inside a company."""
+    settings = f"[agent]\nserver = {tls_server.url}\nca_file = {tmp_path / 'ca.pem'}\n"
+    (enrolled.home / "agent.conf").write_text(settings)
+
+    assert enrolled.run("report") == 0
+    assert len(tls_server.received) == 1
+
+
+def test_the_proxy_of_the_settings_is_used(enrolled: Any, server: Any) -> None:
+    """A proxy gets the whole URL in the request line."""
+    (enrolled.home / "agent.conf").write_text(f"[agent]\nserver = http://patchbay.invalid\nproxy = {server.url}\n")
+
+    assert enrolled.run("report") == 0
+    assert server.received[0].path == "http://patchbay.invalid/api/v1/reports"
+
+
 def test_the_token_is_never_printed(enrolled: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither when it is refused nor with the report."""
     enrolled.server.answers = [(401, {}, b"")]

@@ -208,6 +208,14 @@ def test_dnf_s_history_says_what_came_as_a_dependency(tree: Any) -> None:
     )
 
 
+def test_a_host_without_an_rpm_database_is_not_given_an_empty_one(tree: Any) -> None:
+    """rpm makes the database that it is asked for."""
+    with pytest.raises(tree.agent.AgentError, match="no rpm database"):
+        tree.collected("dnf")
+
+    assert not (tree.root / "var").exists()
+
+
 @pytest.fixture
 def rpm_report(rpm_root: Callable[[], Path], agent: Any) -> Report:
     root = rpm_root()
