@@ -66,13 +66,13 @@ def test_a_dropped_connection_is_failing(world: Any, stored: Any) -> None:
     assert_old_generation(world, "failing", "could not be read")
 
 
-def test_an_index_longer_than_listed_is_refused(world: Any, stored: Any) -> None:
+def test_an_index_longer_than_listed_is_untrusted(world: Any, stored: Any) -> None:
     """Reading stops there, however long it would go on."""
     world.server.files[index(stored)] += b"\0" * 100_000
 
     world.sync()
 
-    assert_old_generation(world, "failing", "more than the")
+    assert_old_generation(world, "untrusted", "more than the")
 
 
 @pytest.mark.parametrize("page", [b"<!DOCTYPE html><html>Sign in</html>", b"\n<html><body>welcome</body></html>"])

@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 import requests
-from patchbay_shared.errors import InvalidInput, Unavailable
+from patchbay_shared.errors import InvalidInput, Unavailable, Untrusted
 from patchbay_shared.mirror_map import MirrorMap
 from patchbay_shared.settings import Settings
 from requests.utils import get_environ_proxies
@@ -105,7 +105,6 @@ class Fetcher:
         if wanted and wanted.size is not None:
             if wanted.size > limit:
                 raise InvalidInput(f"{shown(url)} has {wanted.size} bytes; PATCHBAY_FETCH_MAX_BYTES allows {limit}.")
-            limit = wanted.size
         with self._open(url, seen or Seen()) as source:
             if source is None:
                 return None
@@ -116,9 +115,11 @@ class Fetcher:
                 for piece in self._pieces(source, shown(url), limit):
                     if size == 0:
                         _refuse_web_page(piece[:512], source.content_type, shown(url))
+                    size += len(piece)
+                    if wanted and wanted.size is not None and size > wanted.size:
+                        raise Untrusted(f"{shown(url)} has more than the {wanted.size} bytes that are listed for it.")
                     checksum.update(piece)
                     file.write(piece)
-                    size += len(piece)
             if wanted:
                 refuse_mismatch(checksum.hexdigest(), size, wanted, name=shown(url))
             return FetchedFile(Path(path), size, checksum.hexdigest(), source.etag, source.last_modified)
@@ -133,7 +134,7 @@ class Fetcher:
             self.transferred_bytes += len(piece)
             left -= len(piece)
             if left < 0:
-                raise InvalidInput(f"{name} has more than the {limit} bytes that are allowed or listed for it.")
+                raise InvalidInput(f"{name} has more than the {limit} bytes that are allowed.")
             yield piece
 
     @contextmanager

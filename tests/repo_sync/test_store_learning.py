@@ -1,0 +1,158 @@
+"""How repositories become known: from what hosts name, by a nudge or by the sweep."""
+
+import threading
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+from patchbay_repo_sync.handlers import nudge_handler
+from patchbay_repo_sync.service import SERVICE
+from patchbay_shared.bus import Delivery
+from patchbay_shared.errors import InvalidInput
+from patchbay_shared.messages import REPOSITORY_REFERENCED, SYNC_REQUESTED, RepositoryNudge
+from patchbay_shared.report import ReportRepository
+from patchbay_shared.service import Context, run_once
+
+MAIN = ("main", "amd64")
+
+
+def nudge(key: str, *ids: Any, force: bool = False) -> Delivery:
+    return Delivery(key, {}, msgspec.json.encode(RepositoryNudge(list(ids), force)))
+
+
+def test_a_nudge_makes_a_repository_with_mirrors_and_indexes(world: Any) -> None:
+    """All of what the host said of it."""
+    source = ReportRepository(
+        id="deb", type="deb", name="Debian", urls=["http://a.test/debian/", "http://b.test/debian"], suite="bookworm"
+    )
+    number = world.refer(source, MAIN, ("main", "i386"))
+
+    nudge_handler(world.database)(nudge(REPOSITORY_REFERENCED, number))
+
+    row = world.repository()
+    assert (row["id"], row["type"], row["name"], row["suite"]) == (number, "deb", "Debian", "bookworm")
+    assert (row["url"], row["state"], row["generation"]) == ("http://a.test/debian", "pending", 0)
+    mirrors = world.rows("SELECT url FROM mirror ORDER BY rank")
+    assert [each["url"] for each in mirrors] == ["http://a.test/debian", "http://b.test/debian"]
+    indexes = world.rows("SELECT architecture FROM repository_index ORDER BY 1")
+    assert [each["architecture"] for each in indexes] == ["amd64", "i386"]
+
+
+def test_the_sweep_finds_what_no_nudge_told(world: Any) -> None:
+    """A lost message costs a minute."""
+    world.refer(ReportRepository(id="x", type="rpm", urls=["http://a.test/x"]))
+    workers = SERVICE.workers
+    assert workers is not None
+
+    run_once(workers(Context(world.settings, world.database, world.bus)), "learn-references")
+
+    assert world.repository()["type"] == "rpm-md"
+
+
+def test_learning_twice_changes_nothing(world: Any) -> None:
+    """Every handler is idempotent."""
+    world.refer(ReportRepository(id="x", type="rpm", urls=["http://a.test/x"]))
+
+    assert len(world.learn()) == 1
+    assert world.learn() == []
+
+
+def test_a_type_that_nobody_crawls_is_shown_but_not_due(world: Any) -> None:
+    """Gentoo's trees are listed with the reason."""
+    world.refer(ReportRepository(id="gentoo", type="gentoo", urls=["rsync://rsync.test/gentoo"]))
+
+    world.sync()
+
+    assert world.repository()["enabled"] is False
+    assert "not crawled" in world.repository()["message"]
+
+
+def test_a_mirror_list_is_no_mirror(world: Any) -> None:
+    """Its URL identifies the repository; the mirrors are those that it lists."""
+    world.refer(ReportRepository(id="x", type="rpm", urls=["http://m.test/metalink?repo=x&arch=x86_64"]))
+
+    world.learn()
+
+    assert world.rows("SELECT url FROM mirror") == []
+
+
+def test_an_operators_request_makes_a_repository_due(world: Any, apt_mirror: Any) -> None:
+    """Whatever its back-off says."""
+    number = world.refer(apt_mirror.source(), MAIN)
+    world.sync()
+    assert not world.syncer().sync_next()
+
+    nudge_handler(world.database)(nudge(SYNC_REQUESTED, number))
+
+    assert world.syncer().sync_next()
+
+
+def test_a_forced_request_fetches_everything_anew(world: Any, apt_mirror: Any) -> None:
+    """And finds, in this case, that nothing differs."""
+    number = world.refer(apt_mirror.source(), MAIN)
+    world.sync()
+    world.server.requests.clear()
+    nudge_handler(world.database)(nudge(SYNC_REQUESTED, number, force=True))
+
+    world.syncer().sync_next()
+
+    assert any("Packages" in path for path in world.server.requests)
+    assert world.repository()["generation"] == 1
+
+
+def test_a_request_during_a_sync_is_not_lost(world: Any, apt_mirror: Any) -> None:
+    """The repository stays due."""
+    number = world.refer(apt_mirror.source(), MAIN)
+    handle = nudge_handler(world.database)
+    once = iter([True])
+
+    def while_fetching(_path: str) -> None:
+        if next(once, False):
+            handle(nudge(SYNC_REQUESTED, number))
+
+    world.server.on_request = while_fetching
+    world.learn()
+    world.syncer().sync_next()
+
+    assert world.syncer().sync_next()
+
+
+def test_an_unreadable_nudge_is_refused() -> None:
+    """It becomes a dead letter, not an endless retry."""
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        nudge_handler(None)(Delivery(SYNC_REQUESTED, {}, b"{"))  # type: ignore[arg-type]  # it is refused before
+
+
+def test_an_unknown_repository_is_no_error(world: Any) -> None:
+    """It may have been deleted while the message waited."""
+    nudge_handler(world.database)(nudge(SYNC_REQUESTED, uuid4()))
+
+
+def test_the_job_syncs_until_nothing_is_due(world: Any, apt_mirror: Any) -> None:
+    """Under the service's own database role."""
+    world.refer(apt_mirror.source(), MAIN)
+    world.learn()
+    workers = SERVICE.workers
+    assert workers is not None
+
+    run_once(workers(Context(world.settings, world.database, world.bus)), "sync-due", threading.Event())
+
+    assert len(world.packages()) == 3
+
+
+def test_the_history_of_syncs_is_bounded(world: Any, apt_mirror: Any) -> None:
+    """A month is kept."""
+    world.refer(apt_mirror.source(), MAIN)
+    world.sync()
+    world.sync()
+    with world.owner.transaction() as connection:
+        connection.exec_driver_sql(
+            "UPDATE repository_sync SET finished_at = now() - interval '31 days' WHERE result = 'changed'"
+        )
+    workers = SERVICE.workers
+    assert workers is not None
+
+    run_once(workers(Context(world.settings, world.database, world.bus)), "prune-sync-history")
+
+    assert [row["result"] for row in world.rows("SELECT result FROM repository_sync")] == ["unchanged"]
