@@ -15,6 +15,7 @@ from patchbay_shared.repositories import indexes, location
 from patchbay_update_engine.evaluate.catalog import (
     FAMILY_OF_MANAGER,
     SCHEME_OF_TYPE,
+    Catalog,
     CatalogRepository,
     InstalledPackage,
     PackageIndex,
@@ -135,9 +136,11 @@ class Evaluation:
                 f"the package manager {report.package_manager!r} is none of {', '.join(FAMILY_OF_MANAGER)}",
                 pointer="$.package_manager",
             )
-        installed = _installed(report)
-        catalog = compile_catalog(list(self._repositories(report)), policy_of(report))
-        return catalog.evaluate(installed, machine_id=report.machine_id)
+        return self.catalog(report).evaluate(_installed(report), machine_id=report.machine_id)
+
+    def catalog(self, report: Report) -> Catalog:
+        """The compiled rules of the report's repositories and policy."""
+        return compile_catalog(list(self._repositories(report)), policy_of(report))
 
     def _repositories(self, report: Report) -> Iterator[CatalogRepository]:
         relations = FAMILY_OF_MANAGER[report.package_manager] != "dnf"
@@ -152,7 +155,7 @@ class Evaluation:
                 definition,
                 [self._index(index) for index in snapshot.indexes],
                 snapshot.release,
-                definition.security,
+                definition.security if definition.security is not None else snapshot.security,
             )
 
     def _index(self, index: SnapshotIndex) -> PackageIndex:

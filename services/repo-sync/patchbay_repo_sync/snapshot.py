@@ -13,11 +13,12 @@ from patchbay_shared.repositories import TYPES
 from patchbay_repo_sync import layout, mirrorlist
 from patchbay_repo_sync.checksum import Expected, verify
 from patchbay_repo_sync.compression import open_decompressed
+from patchbay_repo_sync.fetch import NotFound
 from patchbay_repo_sync.formats import apt, pacman, rpmmd, susetags
-from patchbay_repo_sync.layout import IndexFile, join
+from patchbay_repo_sync.layout import IndexFiles, join
 
 Fetch = Callable[[str], bytes]
-"""The bytes of a URL. Raises Unavailable (the next mirror is tried) or InvalidInput."""
+"""The bytes of a URL. Raises NotFound (another form of the file may exist), Unavailable or InvalidInput."""
 
 
 class SnapshotIndex(msgspec.Struct, frozen=True):
@@ -34,6 +35,8 @@ class Snapshot(msgspec.Struct, frozen=True):
 
     indexes: Sequence[SnapshotIndex]
     release: ReleaseInfo = ReleaseInfo()
+    security: bool | None = None
+    """Whether the distribution labels it as its security updates; None if nothing says so."""
 
 
 class Snapshots:
@@ -92,22 +95,32 @@ class Snapshots:
         if kind == "deb":
             return self._apt(join(base, layout.suite_path(definition)), definition, pairs)
         if kind == "rpm-md":
-            return Snapshot([self._rpmmd(base, entries, relations=relations)])
+            try:
+                return Snapshot([self._rpmmd(base, entries, relations=relations)])
+            except NotFound as missing:
+                # zypper finds a repository's type out by itself, so its hosts may not know it.
+                try:
+                    return Snapshot([self._susetags(base)])
+                except NotFound:
+                    raise missing from None
         if kind == "susetags":
             return Snapshot([self._susetags(base)])
         if kind == "pacman":
-            file = layout.pacman_file(definition)
-            return Snapshot([self._index(base, file, "alpm", pacman.packages)])
+            return Snapshot([self._index(base, layout.pacman_files(definition), "alpm", pacman.packages)])
         raise InvalidInput(f"repositories of type {definition.type!r} cannot be read")
 
     def _apt(self, base: str, definition: ReportRepository, pairs: list[tuple[str, str]]) -> Snapshot:
         try:
             document = self._document(join(base, "InRelease"))
-        except Unavailable:
+        except NotFound:
             document = self._document(join(base, "Release"))
         release = apt.parse_release(document)
         files = layout.apt_indexes(release, definition, pairs)
-        return Snapshot([self._index(base, file, "deb", apt.packages) for file in files], release.info)
+        return Snapshot(
+            [self._index(base, file, "deb", apt.packages) for file in files],
+            release.info,
+            layout.says_security(release.info),
+        )
 
     def _rpmmd(self, base: str, entries: Sequence[Expected], *, relations: bool) -> SnapshotIndex:
         document = self._document(join(base, layout.REPOMD_PATH))
@@ -134,7 +147,7 @@ class Snapshots:
         content = susetags.parse_content(self._document(join(base, layout.CONTENT_PATH)))
         return self._index(
             base,
-            layout.susetags_file(content),
+            layout.susetags_files(content),
             "susetags",
             lambda stream: susetags.packages(stream, default_vendor=content.vendor),
         )
@@ -142,12 +155,12 @@ class Snapshots:
     def _index(
         self,
         base: str,
-        file: IndexFile,
+        file: IndexFiles,
         reader: str,
         read: Callable[[BinaryIO], Iterable[AvailablePackage]],
         content: Callable[[], IndexContent] = IndexContent,
     ) -> SnapshotIndex:
-        key = (join(base, file.paths[-1]), reader)
+        key = (join(base, file.forms[-1].path), reader)
         known = self._indexes.get(key)
         if known is None:
             try:
@@ -160,20 +173,20 @@ class Snapshots:
             raise known
         return known
 
-    def _open(self, base: str, file: IndexFile) -> BinaryIO:
-        """The plain bytes of a file that has been verified."""
-        for path in file.paths:
-            url = join(base, path)
+    def _open(self, base: str, file: IndexFiles) -> BinaryIO:
+        """The plain bytes of the first form that the mirror has, verified."""
+        failure: NotFound | None = None
+        for form in file.forms:
+            url = join(base, form.path)
             try:
                 data = self._fetch(url)
-            except Unavailable:
-                if path == file.paths[-1]:
-                    raise
+            except NotFound as exc:
+                failure = exc
                 continue
-            if file.wanted is not None:
-                verify(data, file.wanted, name=url)
+            if form.wanted is not None:
+                verify(data, form.wanted, name=url)
             return open_decompressed(io.BytesIO(data), name=url, limit_bytes=self._limit_bytes)
-        raise InvalidInput(f"{base} has an index without a path")
+        raise failure or InvalidInput(f"{base} has an index that is listed in no form")
 
     def _document(self, url: str) -> bytes:
         known = self._documents.get(url)
