@@ -5,6 +5,8 @@ from typing import Any
 
 import requests
 from patchbay_shared.errors import PatchbayError, Unavailable
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
 
 TIMEOUT_SECONDS = (5, 30)
 
@@ -47,8 +49,11 @@ class Api:
 
     def _ask(self, method: str, path: str, token: str | None, **arguments: Any) -> Any:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        # An idle connection may have been closed at the other end: a read is asked again, an action is not,
+        # so it gets a fresh connection.
+        session = self._session() if method == "GET" else _new_session()
         try:
-            answer = self._session().request(
+            answer = session.request(
                 method,
                 self._base_url + path,
                 headers=headers,
@@ -70,9 +75,17 @@ class Api:
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = self._local.session = requests.Session()
-            session.trust_env = False  # neither a proxy nor a .netrc belongs between the pages and their API
+            session = self._local.session = _new_session()
         return session
+
+
+def _new_session() -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False  # neither a proxy nor a .netrc belongs between the pages and their API
+    once_more = Retry(total=1, connect=0, read=1, status=0, allowed_methods={"GET"})
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=once_more))
+    return session
 
 
 def _problem(answer: requests.Response) -> dict[str, Any]:

@@ -1,0 +1,134 @@
+"""The pages over a real API on a loopback port, over a seeded database."""
+
+import importlib.util
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from patchbay_api.accounts import hash_password
+from patchbay_api.app import make_app
+from patchbay_shared.bus import Bus
+from patchbay_shared.db import Database
+from patchbay_shared.service import Context
+from patchbay_shared.settings import settings_from
+from patchbay_shared.tables import user_account
+from patchbay_web.app import app_of
+from sqlalchemy import insert
+from werkzeug.serving import BaseWSGIServer, make_server
+
+PASSWORD = "correct horse"
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="session")
+def fleet_seed() -> ModuleType:
+    """tests/api/fleet_seed.py (pytest's importlib mode makes no packages of folders)."""
+    path = Path(__file__).parent.parent / "api" / "fleet_seed.py"
+    spec = importlib.util.spec_from_file_location("fleet_seed", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["fleet_seed"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def password_hash() -> str:
+    """One argon2 run for all tests."""
+    return hash_password(PASSWORD)
+
+
+@pytest.fixture
+def database(database_of: Callable[[str | None], Database], password_hash: str) -> Database:
+    """A database with a viewer and an admin."""
+    owner = database_of(None)
+    with owner.transaction() as connection:
+        connection.execute(
+            insert(user_account),
+            [{"username": role, "password_hash": password_hash, "role": role} for role in ("viewer", "admin")],
+        )
+    return owner
+
+
+@pytest.fixture
+def fleet(database: Database, fleet_seed: ModuleType) -> Any:
+    """The hosts of fleet_seed and one with a hostile name."""
+    hosts = [*fleet_seed.HOSTS, (HOSTILE, f"Debian {HOSTILE}", "x86_64", 1, 6, True, True)]
+    return fleet_seed.seed_fleet(database, hosts)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Any], str]]:
+    """Serve a WSGI application on a loopback port and return its URL."""
+    servers: list[BaseWSGIServer] = []
+
+    def start(app: Any) -> str:
+        server = make_server("127.0.0.1", 0, app, threaded=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def api_url(database: Database, database_of: Callable[[str | None], Database], serve: Callable[[Any], str]) -> str:
+    """Where a real API answers."""
+    return serve(make_app(Context(settings_from({}), database_of("api"), Bus("memory://"))))
+
+
+@pytest.fixture
+def web(api_url: str) -> Flask:
+    """The pages in front of that API."""
+    return app_of(settings_from({}, api_url=api_url, public_url="https://patch.example.org", secret_key="k" * 32))
+
+
+@pytest.fixture
+def stranger(web: Flask) -> FlaskClient:
+    """A browser without a session."""
+    return web.test_client()
+
+
+@pytest.fixture
+def ask(web: Flask) -> Callable[[str], FlaskClient]:
+    """A browser in which somebody has signed in."""
+
+    def signed_in(username: str) -> FlaskClient:
+        browser = web.test_client()
+        answer = browser.post(
+            "/sign-in",
+            data={"csrf_token": form_token(browser, "/sign-in"), "username": username, "password": PASSWORD},
+        )
+        assert answer.status_code == 303
+        return browser
+
+    return signed_in
+
+
+@pytest.fixture
+def admin(ask: Callable[[str], FlaskClient]) -> FlaskClient:
+    """An administrator's browser."""
+    return ask("admin")
+
+
+@pytest.fixture(name="form_token")
+def form_token_fixture() -> Callable[[FlaskClient, str], str]:
+    """Read the form token of a page."""
+    return form_token
+
+
+def form_token(browser: FlaskClient, path: str) -> str:
+    found = re.search(r'name="csrf_token" value="([^"]+)"', browser.get(path).text)
+    assert found
+    return found[1]
