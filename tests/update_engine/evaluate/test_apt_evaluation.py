@@ -240,7 +240,7 @@ def test_a_source_pin_covers_every_binary_of_the_source() -> None:
 def test_a_pin_without_architecture_is_for_the_native_one() -> None:
     """apt pins libc6:i386 only if asked to, by `:i386` or `:any`."""
     repositories = [repository("new", "libc6 2-1", offered("libc6 2-1", arch="i386"))]
-    installed = ["libc6 1-1", package("libc6 1-1", arch="i386")]
+    installed = [package("libc6 1-1"), package("libc6 1-1", arch="i386")]
     native = judged(repositories, *installed, preferences=pin("libc6", "release n=new", -1), foreign=["i386"])
     every = judged(repositories, *installed, preferences=pin("libc6:any", "release n=new", -1), foreign=["i386"])
 

@@ -47,12 +47,11 @@ class Needs(msgspec.Struct, frozen=True, gc=False):
     """Each a group of alternatives; Pre-Depends included."""
     refuses: tuple[Relation, ...] = ()
     """Breaks and Conflicts."""
-    provides: tuple[Relation, ...] = ()
+    provides: dict[str, tuple[Relation, ...]] = {}
+    """By provided name."""
     multi_arch: str = ""
     mentions: frozenset[str] = frozenset()
     """Every name in `depends` and `refuses`."""
-    provided: tuple[str, ...] = ()
-    """The names in `provides`."""
 
 
 NOTHING = Needs()
@@ -63,14 +62,15 @@ def _read(relations: bytes) -> Needs:
     fields = _decode(relations)
     depends = tuple(_alternatives(text) for text in (*fields.pre_requires, *fields.requires))
     refuses = tuple(r for text in (*fields.conflicts, *fields.breaks) for r in _alternatives(text))
-    provides = tuple(r for text in fields.provides for r in _alternatives(text))
+    provides: dict[str, tuple[Relation, ...]] = {}
+    for relation in (r for text in fields.provides for r in _alternatives(text)):
+        provides[relation.name] = (*provides.get(relation.name, ()), relation)
     return Needs(
         depends=depends,
         refuses=refuses,
         provides=provides,
         multi_arch=fields.multi_arch,
         mentions=frozenset(r.name for group in (*depends, refuses) for r in group),
-        provided=tuple(r.name for r in provides),
     )
 
 

@@ -8,7 +8,7 @@ Rules: `pkgAllUpgradeNoNewPackages` and `pkgProblemResolver::ResolveByKeep` of a
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
@@ -66,10 +66,9 @@ class _Simulation:
             self._by_name.setdefault(place.name, []).append(number)
             if place.upgraded:
                 touched.add(place.name)
-                touched.update(place.new.provided)
-            for needs in (place.old, place.new):
-                for name in needs.provided:
-                    self._providers.setdefault(name, []).append(number)
+                touched.update(place.new.provides)
+            for name in _provided(place):
+                self._providers.setdefault(name, []).append(number)
         self._concerned = [
             number
             for number, place in enumerate(self._places)
@@ -103,7 +102,7 @@ class _Simulation:
         """The packages to look at again once an upgrade is taken back, itself included."""
         place = self._places[number]
         around = {number, *self._by_name[place.name]}
-        for name in (place.name, *place.old.provided, *place.new.provided):
+        for name in (place.name, *_provided(place)):
             around.update(self._mentioning.get(name, ()))
         return around
 
@@ -135,11 +134,11 @@ class _Simulation:
         return []
 
     def _satisfied(self, group: Iterable[Relation], arch: str, *, before: bool = False) -> bool:
-        return any(
-            self._meets(relation, number, arch, before=before)
-            for relation in group
-            for number in self._targets(relation)
-        )
+        for relation in group:
+            for number in self._targets(relation):
+                if self._meets(relation, number, arch, before=before):
+                    return True
+        return False
 
     def _targets(self, relation: Relation) -> list[int]:
         named = self._by_name.get(relation.name)
@@ -161,11 +160,18 @@ class _Simulation:
             return False
         if place.name == relation.name and relation.takes(key):
             return True
-        return any(
-            provided.name == relation.name
-            and (not relation.operator or (provided.operator == "=" and relation.takes(provided.key)))
-            for provided in needs.provides
+        provided = needs.provides.get(relation.name)
+        return provided is not None and any(
+            not relation.operator or (each.operator == "=" and relation.takes(each.key)) for each in provided
         )
+
+
+def _provided(place: _Place) -> Collection[str]:
+    """The names that the old or the new version provides."""
+    old, new = place.old.provides, place.new.provides
+    if not new or not old or old is new:
+        return old or new
+    return old.keys() | new.keys()
 
 
 def _place(member: Member) -> _Place:
@@ -175,7 +181,7 @@ def _place(member: Member) -> _Place:
         old = needs_of(member.current.package)
     else:
         # An older version: what it provides and its Multi-Arch are most likely what its successor says.
-        old = Needs(provides=new.provides, multi_arch=new.multi_arch, provided=new.provided)
+        old = Needs(provides=new.provides, multi_arch=new.multi_arch)
     return _Place(
         name=member.package.name,
         arch=member.arch,
