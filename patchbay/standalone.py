@@ -5,6 +5,7 @@ router in place of a reverse proxy.
 """
 
 import dataclasses
+import os
 import signal
 import sys
 import threading
@@ -109,9 +110,16 @@ def _run(settings: Settings, server: Server, stop: threading.Event, announce: Ca
         owner.close()
 
 
+class _QuietServer(Server):
+    """cheroot writes its log to standard error as text; here it is a debug event like any other."""
+
+    def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
+        log.debug("http_noted", message=msg, level=level, traceback=traceback)
+
+
 def _bind(settings: Settings) -> Server:
     """Take the port first: the commonest reason not to start is found before anything else is touched."""
-    server = Server(
+    server = _QuietServer(
         (settings.listen, settings.port),
         _starting,
         numthreads=settings.http_threads,
@@ -125,7 +133,6 @@ def _bind(settings: Settings) -> Server:
             f"Port {settings.port} on {settings.listen} cannot be used ({exc.strerror or exc}); "
             "stop what uses it, or set PATCHBAY_PORT to another."
         ) from exc
-    server.error_log = lambda message="", level=20, traceback=False: log.debug("http", message=message)
     return server
 
 
@@ -163,15 +170,9 @@ def _welcome(settings: Settings, api_database: Database, announce: Callable[[str
     announce(f"Patchbay is ready at {url}")
     if password:
         announce(f"  sign in as   {settings.admin_username} / {password}   (shown this once)")
-    sudo = "" if _is_root() else "sudo "
+    sudo = "" if os.geteuid() == 0 else "sudo "
     announce(f"  enrol a host curl -fsS {url}/agent/install.sh | {sudo}sh -s -- --server {url} --token {token}")
     announce(f"  data         {settings.data_dir}")
-
-
-def _is_root() -> bool:
-    import os  # noqa: PLC0415  (only here)
-
-    return os.geteuid() == 0
 
 
 def _loopback(settings: Settings) -> str:

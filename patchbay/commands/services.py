@@ -1,9 +1,17 @@
 """`patchbay up`, `run`, `migrate` and `settings`: start the services, or prepare for them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 from patchbay_shared import log as logs
 from patchbay_shared.errors import StartupError, Unavailable
 from patchbay_shared.settings import Settings, markdown, settings_from
+
+if TYPE_CHECKING:
+    from patchbay_shared.db import Database
 
 SERVICE_NAMES = ("ingest", "update-engine", "repo-sync", "errata", "api", "web")
 
@@ -27,7 +35,7 @@ def run(service: str, port: int | None) -> None:
     from patchbay.production import run as start  # noqa: PLC0415  (keeps `patchbay --help` quick)
     from patchbay.services import service_named  # noqa: PLC0415
 
-    start(service_named(service), _settings(port=port, data_dir=None))
+    start(service_named(service), _settings(port=port))
 
 
 @click.command()
@@ -36,7 +44,7 @@ def migrate() -> None:
     from patchbay_shared.db import Database  # noqa: PLC0415  (keeps `patchbay --help` quick)
     from patchbay_shared.migrate import migrate as upgrade  # noqa: PLC0415
 
-    settings = _settings(port=None, data_dir=None)
+    settings = _settings()
     if not settings.database_url:
         raise StartupError("PATCHBAY_DATABASE_URL is not set; `patchbay up` migrates its embedded database itself.")
     owner = Database(settings.database_url, service=None, roles=False)
@@ -63,14 +71,15 @@ def show_settings(*, as_markdown: bool) -> None:
 def create_admin(username: str) -> None:
     """Create the first administrator and print the password (PATCHBAY_ADMIN_PASSWORD, or a generated one)."""
     from patchbay_api.accounts import ensure_first_admin  # noqa: PLC0415  (keeps `patchbay --help` quick)
-    from patchbay_shared.db import Database  # noqa: PLC0415
 
-    settings = _settings(port=None, data_dir=None)
-    database = Database(settings.database_url, service="api", roles=settings.database_roles)
+    settings = _settings()
     name = username or settings.admin_username
-    password = ensure_first_admin(database, name, settings.admin_password or None)
-    database.close()
-    click.echo(f"{name} / {password}" if password else "There is an administrator already, or the password was given.")
+    with _api_database(settings) as database:
+        password = ensure_first_admin(database, name, settings.admin_password or None)
+    if password:
+        click.echo(f"{name} / {password}")
+    else:
+        click.echo("There is an administrator already, or the password was given.")
 
 
 @click.command("create-enrolment-token")
@@ -78,12 +87,25 @@ def create_admin(username: str) -> None:
 def create_enrolment_token(name: str) -> None:
     """Create an enrolment token called NAME and print it, this once."""
     from patchbay_api.accounts import create_enrolment_token as create  # noqa: PLC0415  (quick --help)
-    from patchbay_shared.db import Database  # noqa: PLC0415
 
-    settings = _settings(port=None, data_dir=None)
+    with _api_database(_settings()) as database:
+        click.echo(create(database, name))
+
+
+@contextmanager
+def _api_database(settings: Settings) -> Iterator["Database"]:
+    """The services' database, as the API may write it."""
+    from patchbay_shared.db import Database  # noqa: PLC0415  (keeps `patchbay --help` quick)
+
+    if not settings.database_url:
+        raise StartupError(
+            "PATCHBAY_DATABASE_URL is not set; name the services' database (`patchbay up` has a page for this)."
+        )
     database = Database(settings.database_url, service="api", roles=settings.database_roles)
-    click.echo(create(database, name))
-    database.close()
+    try:
+        yield database
+    finally:
+        database.close()
 
 
 def guarded(main: click.Group) -> None:
@@ -95,10 +117,8 @@ def guarded(main: click.Group) -> None:
         raise SystemExit(1) from None
 
 
-def _settings(*, port: int | None, data_dir: str | None) -> Settings:
-    from pathlib import Path  # noqa: PLC0415
-
-    overrides: dict[str, object] = {}
+def _settings(*, port: int | None = None, data_dir: str | None = None) -> Settings:
+    overrides: dict[str, Any] = {}
     if port:
         overrides["port"] = port
     if data_dir:

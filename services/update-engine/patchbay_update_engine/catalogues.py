@@ -16,7 +16,9 @@ from patchbay_update_engine.evaluate.catalog import Catalog, CatalogRepository, 
 from patchbay_update_engine.evaluate.families import compile_catalog
 from patchbay_update_engine.sets import RepositorySet
 
-_COLUMNS = "name, arch, evr, evr_key, digest, source, source_version, vendor, phased_percentage, content, obsoletes, relations"
+_COLUMNS = """
+    name, arch, evr, evr_key, digest, source, source_version, vendor, phased_percentage, content, obsoletes, relations
+"""
 CONTENT_MAX_BYTES = 1_000_000_000
 REMEMBERED_CATALOGS = 2_000
 
