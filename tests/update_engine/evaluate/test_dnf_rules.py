@@ -279,6 +279,13 @@ def test_a_package_of_no_repository_is_said_to_be() -> None:
     assert (verdict.listed, verdict.state) == (False, State.NOT_IN_ANY_REPOSITORY)
 
 
+def test_an_imported_signing_key_is_no_package() -> None:
+    """rpm keeps keys as gpg-pubkey; neither an update nor "in no repository" is said of them."""
+    key = offered("gpg-pubkey ffffffff-5ccc5b19 noarch")
+
+    assert judge(["gpg-pubkey eeeeeeee-5ccc5b19 (none)"], repository("base", key)) == []
+
+
 def test_an_obsoleted_package_is_not_listed_but_explained() -> None:
     """check-update shows it apart, under Obsoleting Packages."""
     [verdict] = judge(["old 1-1 x86_64"], repository("updates", offered("new 2-1 x86_64", "old < 2")))

@@ -24,7 +24,7 @@ from patchbay_update_engine.evaluate.catalog import CatalogRepository, Installed
 from patchbay_update_engine.evaluate.dnf_exclusions import Exclusions
 from patchbay_update_engine.evaluate.dnf_modules import module_filter
 from patchbay_update_engine.evaluate.dnf_offers import NameOffers, Offer, Offers, sorted_repositories
-from patchbay_update_engine.evaluate.rpm_relation import NOARCH, runnable_architectures
+from patchbay_update_engine.evaluate.rpm_relation import NOARCH, SIGNING_KEY, runnable_architectures
 from patchbay_update_engine.evaluate.security import SecurityFixes
 from patchbay_update_engine.evaluate.verdict import State, Verdict
 
@@ -71,6 +71,8 @@ class DnfCatalog:
         verdicts: list[Verdict] = []
         judged = self._judged
         for name, group in groupby(sorted(installed, key=_by_name), key=_by_name):
+            if name == SIGNING_KEY:
+                continue
             packages = list(group)
             if len(packages) > 1:
                 verdicts += self._judge(name, packages)

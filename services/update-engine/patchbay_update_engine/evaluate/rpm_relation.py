@@ -7,6 +7,8 @@ from patchbay_shared.errors import InvalidVersion
 from patchbay_shared.versions import evr_key
 
 NOARCH = "noarch"
+SIGNING_KEY = "gpg-pubkey"
+"""Name under which rpm keeps imported keys in its database; libsolv does not take them for packages."""
 
 _X86_32 = ("i686", "i586", "i486", "i386")
 _ARMV7 = ("armv7hl", "armv6hl")

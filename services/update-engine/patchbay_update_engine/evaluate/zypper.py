@@ -10,7 +10,13 @@ from collections.abc import Mapping, Sequence
 from patchbay_shared.report import ZyppOptions
 
 from patchbay_update_engine.evaluate.catalog import CatalogRepository, InstalledPackage, Policy
-from patchbay_update_engine.evaluate.rpm_relation import NOARCH, Relation, parse_relation, runnable_architectures
+from patchbay_update_engine.evaluate.rpm_relation import (
+    NOARCH,
+    SIGNING_KEY,
+    Relation,
+    parse_relation,
+    runnable_architectures,
+)
 from patchbay_update_engine.evaluate.verdict import State, Verdict
 from patchbay_update_engine.evaluate.zypper_installed import picture_of
 from patchbay_update_engine.evaluate.zypper_locks import Locks
@@ -47,6 +53,7 @@ class ZypperCatalog:
 
         `machine_id` decides nothing here.
         """
+        installed = [package for package in installed if package.name != SIGNING_KEY]
         by_name: dict[str, list[InstalledPackage]] = {}
         for package in installed:
             by_name.setdefault(package.name, []).append(package)
