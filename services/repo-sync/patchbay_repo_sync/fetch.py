@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
@@ -102,9 +103,8 @@ class Fetcher:
         Raises as `document` does, and Untrusted if it is not what was `wanted`.
         """
         limit = self._settings.fetch_max_bytes
-        if wanted and wanted.size is not None:
-            if wanted.size > limit:
-                raise InvalidInput(f"{shown(url)} has {wanted.size} bytes; PATCHBAY_FETCH_MAX_BYTES allows {limit}.")
+        if wanted and wanted.size is not None and wanted.size > limit:
+            raise InvalidInput(f"{shown(url)} has {wanted.size} bytes; PATCHBAY_FETCH_MAX_BYTES allows {limit}.")
         with self._open(url, seen or Seen()) as source:
             if source is None:
                 return None
@@ -119,7 +119,7 @@ class Fetcher:
                     if wanted and wanted.size is not None and size > wanted.size:
                         raise Untrusted(f"{shown(url)} has more than the {wanted.size} bytes that are listed for it.")
                     checksum.update(piece)
-                    file.write(piece)
+                    _write(file, piece, folder)
             if wanted:
                 refuse_mismatch(checksum.hexdigest(), size, wanted, name=shown(url))
             return FetchedFile(Path(path), size, checksum.hexdigest(), source.etag, source.last_modified)
@@ -243,6 +243,14 @@ def shown(url: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}"
+
+
+def _write(file: IO[bytes], piece: bytes, folder: Path) -> None:
+    """Told apart from errors of the network, which are OSErrors as well."""
+    try:
+        file.write(piece)
+    except OSError as exc:
+        raise Unavailable(f"The temporary folder {folder} cannot be written: {exc.strerror}.") from exc
 
 
 def _refuse_status(response: requests.Response, name: str) -> None:

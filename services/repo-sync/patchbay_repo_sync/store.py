@@ -38,7 +38,7 @@ class Repository(msgspec.Struct, frozen=True):
     failure_count: int
     state: str
     message: str
-    definition: ReportRepository | None
+    definition: ReportRepository
     """Of the first host that named it."""
 
 
@@ -194,7 +194,9 @@ def lease_next(connection: Connection, owner: str, seconds: float) -> Repository
         failure_count=row.failure_count,
         state=row.state,
         message=row.message,
-        definition=msgspec.json.decode(row.definition, type=ReportRepository) if row.definition else None,
+        definition=msgspec.json.decode(row.definition, type=ReportRepository)
+        if row.definition  # no host names it any more
+        else ReportRepository(id=row.suite or row.name, type=row.type, urls=[row.url], suite=row.suite),
     )
 
 

@@ -49,7 +49,6 @@ class _Run:
     sync_id: int
     stored: dict[tuple[str, str], Index]
     mirrors: list[Mirror]
-    folder: Path
     entries: list[Expected] = field(default_factory=list)
     failures: list[tuple[Mirror | None, Exception]] = field(default_factory=list)
 
@@ -87,12 +86,11 @@ class Syncer:
         with (
             structlog.contextvars.bound_contextvars(repository=repository.name, repository_id=str(repository.id)),
             Heartbeat(self._database, repository.id, self.owner) as heartbeat,
-            tempfile.TemporaryDirectory(prefix="patchbay-sync-", dir=self._settings.sync_temp_dir or None) as folder,
         ):
-            self._sync(self._begin(repository, heartbeat, Path(folder)))
+            self._sync(self._begin(repository, heartbeat))
         return True
 
-    def _begin(self, repository: Repository, heartbeat: Heartbeat, folder: Path) -> _Run:
+    def _begin(self, repository: Repository, heartbeat: Heartbeat) -> _Run:
         with self._database.transaction() as connection:
             return _Run(
                 repository,
@@ -100,13 +98,14 @@ class Syncer:
                 store.begin_sync(connection, repository.id),
                 {each.key: each for each in store.indexes_of(connection, repository.id)},
                 self._mirrors(connection, repository),
-                folder,
             )
 
     def _sync(self, run: _Run) -> None:
         try:
             self._read_lists(run)
-            if not any(self._visited(run, mirror) for mirror in run.mirrors):
+            with tempfile.TemporaryDirectory(prefix="patchbay-", dir=self._settings.sync_temp_dir or None) as folder:
+                settled = any(self._visited(run, mirror, Path(folder)) for mirror in run.mirrors)
+            if not settled:
                 self._record_failure(run)
         except LeaseLost as exc:
             log.warning("lease_lost", error=str(exc))
@@ -120,13 +119,12 @@ class Syncer:
     def _read_lists(self, run: _Run) -> None:
         """Refresh the mirrors that a mirror list gives; what it gave before serves as long as it does not answer."""
         definition = run.repository.definition
-        lists = mirrorlist.lists_of(definition) if definition else []
-        for url in lists:
+        for url in mirrorlist.lists_of(definition):
             try:
                 document = self._fetcher.document(url)
                 found = mirrorlist.parse(
                     document.data if document else b"",
-                    architecture=next(iter(definition.architectures), "") if definition else "",
+                    architecture=next(iter(definition.architectures), ""),
                     repository=run.repository.suite,
                 )
             except (InvalidInput, Unavailable) as exc:
@@ -135,17 +133,17 @@ class Syncer:
                 continue
             run.entries = found.entries
             with self._database.transaction() as connection:
-                own = len(mirrorlist.bases_of(definition)) if definition else 0
+                own = len(mirrorlist.bases_of(definition))
                 store.list_mirrors(connection, run.repository.id, found.urls, after=own)
                 run.mirrors = self._mirrors(connection, run.repository)
             return
 
-    def _visited(self, run: _Run, mirror: Mirror) -> bool:
+    def _visited(self, run: _Run, mirror: Mirror, folder: Path) -> bool:
         """Whether this mirror settled it; else its failure is noted and the next one's turn has come."""
         if run.heartbeat.lost.is_set():
             raise LeaseLost("Another worker has taken this repository over.")
         try:
-            new = crawl(self._visit(run, mirror))
+            new = crawl(self._visit(run, mirror, folder))
         except (InvalidInput, Unavailable, Untrusted) as exc:
             self._note(run, mirror, exc)
             return False
@@ -161,11 +159,11 @@ class Syncer:
             self._publish(run.repository, change)
         return True
 
-    def _visit(self, run: _Run, mirror: Mirror) -> Visit:
+    def _visit(self, run: _Run, mirror: Mirror, folder: Path) -> Visit:
         return Visit(
             settings=self._settings,
             fetcher=self._fetcher,
-            folder=run.folder,
+            folder=folder,
             now=self._clock(),
             repository=run.repository,
             mirror=mirror,

@@ -3,25 +3,21 @@
 Rules: apt-secure(8), sources.list(5), and https://wiki.debian.org/DebianRepository/Format.
 """
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from patchbay_shared.catalogue import ReleaseInfo
-from patchbay_shared.errors import Unavailable, Untrusted
+from patchbay_shared.errors import Unavailable
 
-from patchbay_repo_sync.checksum import Expected, expected, strength
+from patchbay_repo_sync import layout
 from patchbay_repo_sync.crawl.visit import Visit
 from patchbay_repo_sync.fetch import Document, FetchedFile, NotFound, shown
 from patchbay_repo_sync.formats import apt
+from patchbay_repo_sync.layout import IndexFiles
 from patchbay_repo_sync.signature import Verified
 from patchbay_repo_sync.swap import NewGeneration, NewIndex, Records
-
-_SUFFIXES = (".zst", ".xz", ".gz", ".bz2", ".lzma", "")
-"""Of Packages, the one to fetch first; the plain file is often listed without being there."""
-_NO_ALL = re.compile(rb"^No-Support-for-Architecture-all:.*\bPackages\b", re.MULTILINE | re.IGNORECASE)
 
 
 def crawl(visit: Visit) -> NewGeneration | None:
@@ -35,48 +31,30 @@ def crawl(visit: Visit) -> NewGeneration | None:
     release = apt.parse_release(verified.data)
     _refuse_expired(visit, release.info)
     _refuse_older(visit, release.info)
-    indexes = [
-        index
-        for component, architecture in _wanted(visit, release, verified.data)
-        if (index := _index(visit, release, component, architecture)) is not None
-    ]
+    indexes = sorted(_changed_indexes(visit, release), key=lambda each: each.key)
     return NewGeneration(
         indexes,
         document.sha256,
         etag=document.etag,
         last_modified=document.last_modified,
         release=release.info,
-        security=says_security(release.info),
+        security=layout.says_security(release.info),
         verified_by=verified.fingerprint,
         note=verified.note,
     )
 
 
-def says_security(release: ReleaseInfo) -> bool | None:
-    """Whether a distribution labels a suite as its security updates; None if it says nothing of the kind."""
-    words = (release.origin, release.label, release.suite, release.codename)
-    return True if any("security" in word.lower() for word in words) else None
-
-
-def _root(visit: Visit) -> str:
-    """Folder of the Release file below the mirror, with a slash at its end unless it is the mirror itself."""
-    suite = visit.repository.suite
-    if suite.endswith("/"):
-        path = "/".join(part for part in suite.split("/") if part not in {"", "."})
-        return f"{path}/" if path else ""
-    return f"dists/{suite}/"
-
-
 def _entry(visit: Visit) -> tuple[Document, str] | None:
     """InRelease, else Release, and its path; None if the mirror says that it is the stored one."""
+    folder = layout.suite_path(visit.repository.definition)
     for name in ("InRelease", "Release"):
-        path = f"{_root(visit)}{name}"
+        path = f"{folder}{name}"
         try:
             document = visit.fetcher.document(visit.url(path), seen=visit.seen)
         except NotFound:
             continue
         return None if document is None else (document, path)
-    raise NotFound(f"There is neither an InRelease nor a Release file at {shown(visit.url(_root(visit)))}.")
+    raise NotFound(f"There is neither an InRelease nor a Release file at {shown(visit.url(folder))}.")
 
 
 def _verified(visit: Visit, document: Document, path: str) -> Verified:
@@ -115,74 +93,44 @@ def _time(text: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _wanted(visit: Visit, release: apt.Release, text: bytes) -> list[tuple[str, str]]:
-    """The indexes that hosts named, and each component's `all` where the Release file keeps those apart."""
-    wanted = dict.fromkeys(visit.stored)
-    if "all" in release.info.architectures and not _NO_ALL.search(text):
-        wanted |= dict.fromkeys((component, "all") for component, architecture in visit.stored if architecture)
-    return list(wanted)
-
-
-def _index(visit: Visit, release: apt.Release, component: str, architecture: str) -> NewIndex | None:
-    """What becomes of one index; None if it is as stored."""
-    known = visit.stored.get((component, architecture))
-    stem = _stem(release, component, architecture)
-    if stem is None:
-        if known and known.crawled and not known.present:
-            return None
-        return NewIndex(component, architecture, present=False)
-    listed = {suffix: release.checksums[stem + suffix] for suffix in _SUFFIXES if stem + suffix in release.checksums}
-    wanted = {
-        suffix: expected(each.algorithm, each.value, each.size, where="The Release file")
-        for suffix, each in listed.items()
-        if strength(each.algorithm) >= strength("sha256")
+def _changed_indexes(visit: Visit, release: apt.Release) -> Iterator[NewIndex]:
+    """The indexes that hosts named and that are not as stored, with their files fetched."""
+    listed = {
+        (files.component, files.architecture): files
+        for files in layout.apt_indexes(release, visit.repository.definition, visit.stored)
     }
-    if not wanted:
-        raise Untrusted(
-            f"The Release file of {shown(visit.mirror.url)} lists only checksums that can be forged (MD5, SHA-1)."
+    for component, architecture in visit.stored.keys() | listed.keys():
+        files = listed.get((component, architecture))
+        known = visit.stored.get((component, architecture))
+        if files is None:
+            if known is None or not known.crawled or known.present:
+                yield NewIndex(component, architecture, present=False)
+            continue
+        identity = files.forms[-1].wanted  # the plain form's, where that is listed
+        checksum = identity.text if identity else ""
+        if known and known.present and known.checksum == checksum:
+            continue
+        path, file = _fetch(visit, files)
+        yield NewIndex(
+            component,
+            architecture,
+            path=path,
+            checksum=checksum,
+            records=_records(visit, file.path, path),
+            package_of=apt.package_of,
         )
-    identity = wanted.get("") or next(iter(wanted.values()))
-    if known and known.present and known.checksum == identity.text:
-        return None
-    path, file = _fetch(visit, release, stem, wanted)
-    return NewIndex(
-        component,
-        architecture,
-        path=path,
-        checksum=identity.text,
-        records=_records(visit, file.path, path),
-        package_of=apt.package_of,
-    )
 
 
-def _stem(release: apt.Release, component: str, architecture: str) -> str | None:
-    """Path of an index without its suffix, if the Release file lists it in any form.
-
-    Components may be written with a folder (`updates/main`) that the paths do not have.
-    """
-    if not architecture:
-        stems = ["Packages"]
-    else:
-        folders = dict.fromkeys((component, component.rpartition("/")[2]))
-        stems = [f"{folder}/binary-{architecture}/Packages" for folder in folders]
-    return next((stem for stem in stems if any(stem + suffix in release.checksums for suffix in _SUFFIXES)), None)
-
-
-def _fetch(visit: Visit, release: apt.Release, stem: str, wanted: dict[str, Expected]) -> tuple[str, FetchedFile]:
-    """The first of an index's forms that is there, by its checksum where the mirror offers that."""
-    root = _root(visit)
-    for suffix, each in wanted.items():
-        path = f"{root}{stem}{suffix}"
-        folder = path.rpartition("/")[0]
-        by_hash = f"{folder}/by-hash/{each.algorithm.upper()}/{each.value}".lstrip("/")
-        for candidate in ([by_hash] if release.info.acquire_by_hash else []) + [path]:
-            try:
-                return path, visit.file(candidate, each)
-            except NotFound:
-                continue
-    raise Unavailable(
-        f"{shown(visit.url(root + stem))} is listed in the Release file, but the mirror has it in no form."
-    )
+def _fetch(visit: Visit, files: IndexFiles) -> tuple[str, FetchedFile]:
+    """The first of an index's forms that is there, and its path."""
+    root = layout.suite_path(visit.repository.definition)
+    for form in files.forms:
+        try:
+            return root + form.path, visit.file(root + form.path, form.wanted)
+        except NotFound:
+            continue
+    plain = shown(visit.url(root + files.forms[-1].path))
+    raise Unavailable(f"{plain} is listed in the Release file, but the mirror does not have it in any form.")
 
 
 def _records(visit: Visit, file: Path, path: str) -> Callable[[], Records]:

@@ -3,16 +3,17 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from patchbay_repo_sync import layout
 from patchbay_repo_sync.crawl.visit import Visit
 from patchbay_repo_sync.fetch import NotFound
 from patchbay_repo_sync.formats import pacman
-from patchbay_repo_sync.formats.text import relative_path
 from patchbay_repo_sync.swap import NewGeneration, NewIndex, Records
 
 
 def crawl(visit: Visit) -> NewGeneration | None:
     """See the package."""
-    path = relative_path(f"{visit.repository.suite}.db", where="The name of the repository")
+    [form] = layout.pacman_files(visit.repository.definition).forms
+    path = form.path
     file = visit.fetcher.file(visit.url(path), visit.folder, seen=visit.seen)
     if file is None or visit.is_stored(bytes.fromhex(file.value)):
         return None

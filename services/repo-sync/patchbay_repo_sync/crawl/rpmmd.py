@@ -1,31 +1,31 @@
 """Crawling rpm-md repositories: repomd.xml, then primary, updateinfo and modules where their checksums differ."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from patchbay_shared.catalogue import IndexContent, ModuleMetadata, RepositoryAdvisory
 from patchbay_shared.errors import Untrusted
 
-from patchbay_repo_sync.checksum import expected, strength, verify
+from patchbay_repo_sync import layout
+from patchbay_repo_sync.checksum import strength, verify
 from patchbay_repo_sync.crawl.visit import Visit
 from patchbay_repo_sync.fetch import shown
 from patchbay_repo_sync.formats import rpmmd
+from patchbay_repo_sync.layout import IndexFiles
 from patchbay_repo_sync.swap import NewGeneration, NewIndex, Records
 
-_ENTRY = "repodata/repomd.xml"
 _ABSENT = "-"
 
 
 def crawl(visit: Visit) -> NewGeneration | None:
     """See the package."""
-    document = visit.fetcher.document(visit.url(_ENTRY), seen=visit.seen)
+    document = visit.fetcher.document(visit.url(layout.REPOMD_PATH), seen=visit.seen)
     if document is None or visit.is_stored(document.sha256):
         return None
     _refuse_unlisted(visit, document.data)
-    signature = visit.optional(f"{_ENTRY}.asc")
-    verified = visit.verified(document.data, _ENTRY, signature=signature)
-    repomd = rpmmd.parse_repomd(document.data)
-    index = _index(visit, repomd)
+    signature = visit.optional(f"{layout.REPOMD_PATH}.asc")
+    verified = visit.verified(document.data, layout.REPOMD_PATH, signature=signature)
+    index = _index(visit, layout.rpmmd_files(rpmmd.parse_repomd(document.data)))
     return NewGeneration(
         [index] if index else [],
         document.sha256,
@@ -42,19 +42,17 @@ def _refuse_unlisted(visit: Visit, data: bytes) -> None:
         return
     for each in visit.entries:
         try:
-            verify(data, each, name=_ENTRY)
+            verify(data, each, name=layout.REPOMD_PATH)
         except Untrusted:
             continue
         return
-    raise Untrusted(
-        f"{shown(visit.url(_ENTRY))} has no checksum that the metalink lists: the mirror is behind or was altered."
-    )
+    entry = shown(visit.url(layout.REPOMD_PATH))
+    raise Untrusted(f"{entry} is not what the metalink lists: the mirror is behind, or it was altered.")
 
 
-def _index(visit: Visit, repomd: rpmmd.Repomd) -> NewIndex | None:
+def _index(visit: Visit, files: Mapping[str, IndexFiles]) -> NewIndex | None:
     """What becomes of the repository's one index; None if none of its files differs."""
-    files = (repomd.primary, repomd.updateinfo, repomd.modules)
-    checksums = [_checksum(each) for each in files]
+    checksums = [_checksum(files.get(kind)) for kind in ("primary", "updateinfo", "modules")]
     known = visit.stored.get(("", ""))
     stored = known.checksum.split(" ") if known and known.present else []
     if stored == checksums:
@@ -64,44 +62,44 @@ def _index(visit: Visit, repomd: rpmmd.Repomd) -> NewIndex | None:
     return NewIndex(
         "",
         "",
-        path=repomd.primary.location,
+        path=files["primary"].forms[0].path,
         checksum=" ".join(checksums),
-        records=_records(visit, repomd.primary) if primary_changed else None,
-        content=_content(visit, repomd) if content_changed else None,
+        records=_records(visit, files["primary"]) if primary_changed else None,
+        content=_content(visit, files) if content_changed else None,
         content_changed=content_changed,
     )
 
 
-def _checksum(file: rpmmd.RepomdFile | None) -> str:
-    if file is None:
-        return _ABSENT
-    return expected(file.checksum_type, file.checksum, file.size, where="repomd.xml").text
+def _checksum(files: IndexFiles | None) -> str:
+    wanted = files.forms[0].wanted if files else None
+    return wanted.text if wanted else _ABSENT
 
 
-def _fetch(visit: Visit, file: rpmmd.RepomdFile) -> Path:
-    wanted = expected(file.checksum_type, file.checksum, file.size, where="repomd.xml")
-    if strength(wanted.algorithm) < strength("sha1"):
-        raise Untrusted(f"{shown(visit.url(_ENTRY))} lists {file.location} by a checksum that anybody can forge.")
-    return visit.file(file.location, wanted).path
+def _fetch(visit: Visit, files: IndexFiles) -> tuple[Path, str]:
+    """A file that repomd.xml lists, and its path on the mirror."""
+    [form] = files.forms
+    if form.wanted is None or strength(form.wanted.algorithm) < strength("sha1"):
+        raise Untrusted(f"{shown(visit.url(layout.REPOMD_PATH))} lists {form.path} without a checksum worth having.")
+    return visit.file(form.path, form.wanted).path, form.path
 
 
-def _records(visit: Visit, primary: rpmmd.RepomdFile) -> Callable[[], Records]:
-    file = _fetch(visit, primary)
+def _records(visit: Visit, primary: IndexFiles) -> Callable[[], Records]:
+    file, path = _fetch(visit, primary)
 
     def read() -> Records:
-        with visit.open(file, primary.location) as stream:
+        with visit.open(file, path) as stream:
             yield from ((package.digest, package) for package in rpmmd.packages(stream))
 
     return read
 
 
-def _content(visit: Visit, repomd: rpmmd.Repomd) -> IndexContent:
+def _content(visit: Visit, files: Mapping[str, IndexFiles]) -> IndexContent:
     advisories: list[RepositoryAdvisory] = []
     modules: ModuleMetadata | None = None
-    if repomd.updateinfo:
-        with visit.open(_fetch(visit, repomd.updateinfo), repomd.updateinfo.location) as stream:
+    if updateinfo := files.get("updateinfo"):
+        with visit.open(*_fetch(visit, updateinfo)) as stream:
             advisories = list(rpmmd.advisories(stream))
-    if repomd.modules:
-        with visit.open(_fetch(visit, repomd.modules), repomd.modules.location) as stream:
+    if listed := files.get("modules"):
+        with visit.open(*_fetch(visit, listed)) as stream:
             modules = rpmmd.module_metadata(stream)
     return IndexContent(modules=modules, advisories=advisories)

@@ -3,21 +3,19 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from patchbay_repo_sync.checksum import expected
+from patchbay_repo_sync import layout
 from patchbay_repo_sync.crawl.visit import Visit
 from patchbay_repo_sync.formats import susetags
 from patchbay_repo_sync.swap import NewGeneration, NewIndex, Records
 
-_ENTRY = "content"
-
 
 def crawl(visit: Visit) -> NewGeneration | None:
     """See the package."""
-    document = visit.fetcher.document(visit.url(_ENTRY), seen=visit.seen)
+    document = visit.fetcher.document(visit.url(layout.CONTENT_PATH), seen=visit.seen)
     if document is None or visit.is_stored(document.sha256):
         return None
-    signature = visit.optional(f"{_ENTRY}.asc")
-    verified = visit.verified(document.data, _ENTRY, signature=signature)
+    signature = visit.optional(f"{layout.CONTENT_PATH}.asc")
+    verified = visit.verified(document.data, layout.CONTENT_PATH, signature=signature)
     index = _index(visit, susetags.parse_content(document.data))
     return NewGeneration(
         [index] if index else [],
@@ -30,9 +28,8 @@ def crawl(visit: Visit) -> NewGeneration | None:
 
 
 def _index(visit: Visit, content: susetags.Content) -> NewIndex | None:
-    path = content.packages_path
-    listed = content.checksums.get(path)
-    wanted = expected(listed.algorithm, listed.value, None, where="The content file") if listed else None
+    [form] = layout.susetags_files(content).forms
+    path, wanted = form.path, form.wanted
     known = visit.stored.get(("", ""))
     if wanted and known and known.present and known.checksum == wanted.text:
         return None

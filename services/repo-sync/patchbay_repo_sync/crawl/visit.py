@@ -35,15 +35,18 @@ class Visit:
 
     @cached_property
     def seen(self) -> Seen:
-        """What to ask conditionally with: nothing as long as some index was never looked for."""
-        if self.mirror.entry_sha256 is None or not all(each.crawled for each in self.stored.values()):
-            return Seen()
-        return Seen(self.mirror.etag, self.mirror.last_modified)
+        """What to ask conditionally with."""
+        return Seen(self.mirror.etag, self.mirror.last_modified) if self._complete else Seen()
 
     def is_stored(self, entry_sha256: bytes) -> bool:
         """Whether an entry document is the one of the stored generation, with all its indexes."""
-        complete = all(each.crawled for each in self.stored.values())
-        return complete and entry_sha256 == self.mirror.entry_sha256
+        return self._complete and entry_sha256 == self.mirror.entry_sha256
+
+    @cached_property
+    def _complete(self) -> bool:
+        """Whether an unchanged entry document means that there is nothing to do."""
+        judged = bool(self.repository.verified_by) or not self.settings.require_signatures
+        return judged and self.mirror.entry_sha256 is not None and all(each.crawled for each in self.stored.values())
 
     def url(self, path: str) -> str:
         return f"{self.mirror.url}/{path}"
