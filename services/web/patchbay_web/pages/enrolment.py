@@ -35,7 +35,7 @@ def create() -> str | tuple[str, int]:
         if exc.status != 422:
             raise
         return _page(failure=str(exc)), 422
-    return _page(made=made, line=install_line(settings().base_url, made["token"]))
+    return _page(made=made, line=install_line(_server(), made["token"]))
 
 
 @pages.post("/hosts/add/<int:token_id>/revoke")
@@ -50,6 +50,12 @@ def install_line(server: str, enrolment_token: str) -> str:
     """What to paste on a host."""
     address, secret = shlex.quote(server), shlex.quote(enrolment_token)
     return f"curl -fsS {address}/agent/install.sh | sudo sh -s -- --server {address} --token {secret}"
+
+
+def _server() -> str:
+    """Where hosts reach Patchbay; bound to every address and without a public URL, as this browser reached it."""
+    anywhere = settings().listen in {"0.0.0.0", "::"} and not settings().public_url  # noqa: S104  (compared, not bound)
+    return request.host_url.rstrip("/") if anywhere else settings().base_url
 
 
 def _page(**values: Any) -> str:
