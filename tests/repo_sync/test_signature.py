@@ -140,3 +140,14 @@ def test_an_unreadable_keyring_hides_no_other(keyring_dir: Path) -> None:
     (keyring_dir / "broken.gpg").write_bytes(b"no key")
 
     assert keyring_of([keyring_dir]).fingerprints == ["fe847fc358ea27c047aa91e50d5bea948c800d81"]
+
+
+def test_a_signature_of_an_outdated_kind_vouches_for_nobody(world: Any, shared: Path) -> None:
+    """openSUSE 11 signed with version 3 signatures, which no current library accepts."""
+    world.configure(mirror_map=f"http://repos.test={shared}/oracle/repos")
+    world.refer(ReportRepository(id="update", type="rpm-md", urls=["http://repos.test/rpm/suse-11.0-update"]))
+
+    world.sync()
+
+    assert world.repository()["state"] == "ok"
+    assert "no longer accepted" in world.repository()["message"]

@@ -8,7 +8,7 @@
 | the same, after it was verified before | Untrusted: somebody may have stripped it | Untrusted |
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -22,17 +22,30 @@ _log = structlog.get_logger(__name__)
 SYSTEM_FOLDERS = (Path("/usr/share/keyrings"), Path("/etc/apt/trusted.gpg.d"), Path("/etc/pki/rpm-gpg"))
 _SUFFIXES = frozenset({".gpg", ".asc", ".pgp", ".key", ""})
 _MAX_KEYRING_BYTES = 4_000_000
+_UNKNOWN_KEY = "No key that signed it is known here"
+_OLD_KIND = "Its signature is of a kind that is no longer accepted (MD5 or version 3)"
 
 
 class Verified(msgspec.Struct, frozen=True):
     """The outcome of a check that did not raise."""
 
     data: bytes
-    """What the signature covers; the whole document if there is none."""
+    """What the signature covers; the whole document if none holds."""
     fingerprint: str = ""
     """Of the certificate whose signature holds; empty: not verified."""
     note: str = ""
     """One sentence for people if it was not verified."""
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """What a keyring says of a signature."""
+
+    signed: bytes | None
+    """What a signature that holds covers; None if none holds."""
+    fingerprint: str = ""
+    known: bool = False
+    """Whether some signer's key is in the keyring."""
+    reason: str = ""
 
 
 class Keyring:
@@ -62,10 +75,10 @@ class Keyring:
             return False
         return any(issuer in packets for packets in self._packets) or key.lower() in self.fingerprints
 
-    def verify(self, data: bytes, signature: bytes | None) -> tuple[bytes | None, str, bool]:
-        """What is signed, by whose key (empty if none holds), and whether a signer is known here.
+    def verify(self, data: bytes, signature: bytes | None) -> "Judgement":
+        """Who signed `data`; `signature` of None means that it is clear-signed.
 
-        `signature` of None means that `data` is clear-signed. Raises Untrusted for what is no signature.
+        Raises Untrusted for what is no signature.
         """
         issuers: list[str] = []
 
@@ -77,11 +90,13 @@ class Keyring:
             detached = pysequoia.Sig.from_bytes(signature) if signature is not None else None
             outcome = pysequoia.verify(bytes=data, store=store, signature=detached)
         except Exception as exc:  # pysequoia raises RuntimeError and its own
-            if not issuers:
-                raise Untrusted(f"The signature cannot be read: {str(exc).splitlines()[0][:200]}.") from exc
-            return None, "", any(map(self.knows, issuers))
+            if issuers:
+                return Judgement(None, known=any(map(self.knows, issuers)), reason=_UNKNOWN_KEY)
+            if "Policy rejected" in str(exc):
+                return Judgement(None, known=False, reason=_OLD_KIND)
+            raise Untrusted(f"The signature cannot be read: {str(exc).splitlines()[0][:200]}.") from exc
         signed = data if detached is not None else outcome.bytes
-        return signed, str(outcome.valid_sigs[0].certificate), True
+        return Judgement(signed, fingerprint=str(outcome.valid_sigs[0].certificate), known=True)
 
 
 def keyring_of(sources: Iterable[Path]) -> Keyring:
@@ -115,25 +130,21 @@ class Verifier:
         clear_signed: bool = False,
         definition: ReportRepository | None = None,
         verified_by: str = "",
-        unsigned_text: Callable[[bytes], bytes] = bytes,
     ) -> Verified:
         """Judge a document by the table above. Raises Untrusted.
 
-        `verified_by` is the fingerprint that verified the stored generation; `unsigned_text` gives the text of a
-        clear-signed document that nobody can verify.
+        `verified_by` is the fingerprint that verified the stored generation. A clear-signed document that nobody can
+        verify is given back as it is.
         """
         keyring = self._keyring(definition)
         if not clear_signed and signature is None:
             return self._unverified(data, "It is not signed", keyring, verified_by)
-        signed, fingerprint, known = keyring.verify(data, None if clear_signed else signature)
-        if signed is not None:
-            return Verified(signed, fingerprint)
-        if known:
-            raise Untrusted(
-                "Its signature does not hold: the file was changed after it was signed, or the key expired."
-            )
-        text = unsigned_text(data) if clear_signed else data
-        return self._unverified(text, "No key that signed it is known here", keyring, verified_by)
+        judgement = keyring.verify(data, None if clear_signed else signature)
+        if judgement.signed is not None:
+            return Verified(judgement.signed, judgement.fingerprint)
+        if judgement.known:
+            raise Untrusted("Its signature does not hold: it was changed after it was signed, or its key expired.")
+        return self._unverified(data, judgement.reason, keyring, verified_by)
 
     def _unverified(self, data: bytes, reason: str, keyring: Keyring, verified_by: str) -> Verified:
         if self._required:

@@ -236,12 +236,12 @@ def finish_sync(
     failed = outcome.result == "failed"
     changed = connection.execute(
         text("""
-            UPDATE repository SET state = :state, message = :message, checked_at = now(),
+            UPDATE repository SET state = :state, message = :message, checked_at = clock_timestamp(),
                 failure_count = CASE WHEN :failed THEN failure_count + 1 ELSE 0 END,
                 lease_owner = NULL, leased_until = NULL,
                 -- asked for again while it ran: stay due
                 next_sync_at = CASE WHEN next_sync_at > (SELECT started_at FROM repository_sync WHERE id = :sync)
-                    THEN next_sync_at ELSE now() + make_interval(secs => :wait) END
+                    THEN next_sync_at ELSE clock_timestamp() + make_interval(secs => :wait) END
             WHERE id = :id AND lease_owner = :owner
         """),
         {
@@ -258,7 +258,7 @@ def finish_sync(
         return False
     connection.execute(
         text("""
-            UPDATE repository_sync SET finished_at = now(), result = :result, message = :message,
+            UPDATE repository_sync SET finished_at = clock_timestamp(), result = :result, message = :message,
                 transferred_bytes = :transferred, added_count = :added, removed_count = :removed
             WHERE id = :sync
         """),

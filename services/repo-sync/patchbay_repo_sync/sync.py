@@ -271,4 +271,7 @@ def _sentence(exc: Exception) -> str:
     if not isinstance(exc, PatchbayError):
         return f"Patchbay could not read it ({type(exc).__name__}: {str(exc)[:200]}); its log says where."
     text = str(exc).strip()
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", ")")) else ".")
+    first = text.split(" ", 1)[0]
+    if first.isalpha():  # a word, not a URL or a path
+        text = first.capitalize() + text[len(first) :] if first.islower() else text
+    return text + ("" if text.endswith((".", "!", ")")) else ".")
