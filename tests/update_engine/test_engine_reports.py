@@ -16,7 +16,7 @@ from patchbay_shared.db import Database
 from patchbay_shared.errors import InvalidInput
 from patchbay_shared.messages import EvaluationRequested, ReportReceived, RepositoryChanged
 from patchbay_shared.receipts import new_receipt_id
-from patchbay_shared.report import DnfOptions, Report, ReportPackage, ReportRepository
+from patchbay_shared.report import ClientUpdate, DnfOptions, Report, ReportPackage, ReportRepository
 from patchbay_shared.repositories import repository_id
 from patchbay_shared.settings import settings_from
 from patchbay_shared.tables import available_package, repository, repository_index
@@ -315,6 +315,31 @@ def test_an_operator_can_ask_for_an_evaluation(bench: Bench) -> None:
     bench.engine.evaluation_requested(Delivery("evaluation.requested", {}, body))
 
     assert bench.updates() == [("bash", "1.0-1", "1.5-1")]
+
+
+def test_the_restart_verdict_follows_the_report(bench: Bench) -> None:
+    """It clears itself with the first report after the restart."""
+    kernels = ("kernel-5.14.0-1", "kernel-5.14.0-2")
+    bench.report(host_report(*kernels, kernel="5.14.0-1.x86_64", boot_id="a"))
+    before = bench.rows("SELECT required, rule, boot_id FROM reboot_verdict")
+
+    bench.report(host_report(*kernels, kernel="5.14.0-2.x86_64", boot_id="b"))
+
+    assert before == [(True, "kernel.newer", "a")]
+    assert bench.rows("SELECT required, rule, boot_id FROM reboot_verdict") == [(False, "kernel.current", "b")]
+
+
+def test_the_clients_own_list_is_compared_once_everything_is_crawled(bench: Bench) -> None:
+    """Before that a difference would only be the missing catalogue."""
+    client = [ClientUpdate("bash", "x86_64", "1.1-1"), ClientUpdate("zsh", "x86_64", "9-1")]
+    bench.report(host_report("bash-1.0-1", updates=client))
+    assert bench.rows("SELECT difference_count FROM opinion") == [(None,)]
+
+    bench.changed(UPDATES, bench.offer(UPDATES, "bash-1.1-1"), ["bash"])
+
+    assert bench.rows("SELECT difference_count, only_client, only_server FROM opinion") == [
+        (1, [{"name": "zsh", "to": "9-1", "arch": "x86_64"}], [])
+    ]
 
 
 def test_cleaning_removes_only_what_nothing_refers_to(bench: Bench) -> None:

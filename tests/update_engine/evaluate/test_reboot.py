@@ -29,7 +29,7 @@ dnf    | 5.14.0-427.el9_4.x86_64 | kernel-core 5.14.0-427.el9_4, kernel-rt-core 
 dnf    | 5.14.0-427.el9_4.x86_64+rt | kernel-rt-core 5.14.0-427.el9_4, kernel-rt-core 5.14.0-503.el9_5 | yes
 dnf    | 5.15.0-3.60.5.1.el9uek.x86_64 | kernel-uek 5.15.0-3.60.5.1.el9uek, kernel-core 5.16.0-1.el9 | no
 zypper | 5.14.21-150500.55.7-default | kernel-default 5.14.21-150500.55.7.1 | no
-zypper | 5.14.21-150500.55.7-default | kernel-default 5.14.21-150500.55.7.1, kernel-default 5.14.21-150500.55.88.1 | yes
+zypper | 5.14.21-150500.55.7-default | kernel-default 5.14.21-150500.55.7.1, kernel-default 5.14.21-150500.56.1 | yes
 pacman | 6.0.1-arch2-1 | linux 6.0.1.arch2-1 | no
 pacman | 6.0.1-arch2-1 | linux 6.0.2.arch1-1 | yes
 pacman | 5.15.72-1-lts | linux 6.0.2.arch1-1, linux-lts 5.15.72-1 | no
