@@ -155,14 +155,32 @@ def test_a_pin_matches_by_every_field_of_the_release(what: str) -> None:
     assert (verdict.state, verdict.listed, verdict.candidate) == (State.PINNED, False, "2-1")
 
 
-@pytest.mark.parametrize(
-    "what", ["release o=Debian,n=vendor", "release n=", 'origin ""', "origin other.test", "release"]
-)
+@pytest.mark.parametrize("what", ["release o=Debian,n=vendor", 'origin ""', "origin other.test", "version *1*"])
 def test_a_pin_that_matches_nothing_changes_nothing(what: str) -> None:
-    """All fields have to match; an empty pin matches no repository."""
+    """All fields have to match, and a last star of a version is no glob but "begins with"."""
     [update] = judged(
         [repository("vendor", "nginx 2-1", origin="V")], "nginx 1-1", preferences=pin("nginx", what, -1)
     )
+
+    assert update.candidate == "2-1"
+
+
+@pytest.mark.parametrize(
+    "what", ["release", "release x=1", "release n=", "release v=*", "release a=now", "release c=now"]
+)
+def test_a_release_pin_without_fields_is_about_the_installed_version(what: str) -> None:
+    """apt matches dpkg's own list by it, so a negative priority lets backports win."""
+    backports = repository("backports", "bash 2-1", not_automatic=True, but_automatic_upgrades=True)
+    [update] = judged([backports], "bash 1-1", preferences=pin("bash", what, -1))
+
+    assert update.candidate == "2-1"
+
+
+def test_a_flat_repository_has_no_architecture_to_pin_by() -> None:
+    """`release b=amd64` does not speak of it."""
+    flat = repository("flat", "bash 2-1")
+    flat = msgspec.structs.replace(flat, definition=msgspec.structs.replace(flat.definition, suite="./"))
+    [update] = judged([flat], "bash 1-1", preferences=pin("*", "release b=amd64", -1))
 
     assert update.candidate == "2-1"
 

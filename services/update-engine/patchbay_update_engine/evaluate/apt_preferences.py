@@ -47,7 +47,7 @@ class IndexIdentity(msgspec.Struct, frozen=True):
     """dpkg's list of installed packages."""
 
 
-STATUS = IndexIdentity(archive="now", is_status=True)
+STATUS = IndexIdentity(archive="now", component="now", is_status=True)
 
 
 def identity(release: ReleaseInfo, *, component: str, architecture: str, site: str) -> IndexIdentity:
@@ -90,6 +90,8 @@ class Stanza:
     def matches_index(self, index: IndexIdentity) -> bool:
         """Whether an index file is one that the stanza speaks of."""
         tests = self._tests
+        if self.kind == "release" and not tests and self.pin != "*":
+            return index.is_status
         if tests is None or self.kind == "version":
             return False
         if self.kind == "origin":
@@ -209,14 +211,17 @@ def _priority(text: str | None) -> int | None:
 
 
 def _tests(kind: str, pin: str) -> dict[str, Test] | None:
-    """What has to hold, by letter of the release field; None if the stanza can match nothing."""
-    if not pin:
-        return None
+    """What has to hold, by letter of the release field; None if the stanza can match nothing.
+
+    A release without any field that apt knows has no tests: apt then takes dpkg's own list for it, and nothing else.
+    """
     if kind == "origin":
         site = pin[1:-1] if len(pin) >= 2 and pin[0] == pin[-1] == '"' else pin
         return {"site": compile_pattern(site)}
     if kind == "version":
-        return {"version": _version_test(pin)}
+        return {"version": _version_test(pin)} if pin else None
+    if not pin:
+        return {}
     if pin == "*":
         return {}
     if "=" not in pin:
@@ -224,15 +229,18 @@ def _tests(kind: str, pin: str) -> dict[str, Test] | None:
     tests: dict[str, Test] = {}
     for fragment in pin.split(","):
         letter, equals, value = fragment.strip()[:1].lower(), fragment.strip()[1:2], fragment.strip()[2:]
-        if equals == "=" and letter in _RELEASE_LETTERS and value:
+        if equals == "=" and letter in _RELEASE_LETTERS and value and (letter, value) != ("v", "*"):
             tests[letter] = _version_test(value) if letter == "v" else compile_pattern(value)
-    return tests or None
+    return tests
 
 
 def _version_test(text: str) -> Test:
-    """A version, a beginning of one before `*`, or a pattern."""
-    pattern = compile_pattern(text)
+    """A pattern, or a literal beginning before a last `*`; that star is not part of the pattern, so `*u1*` ends in u1.
+
+    A `v=*` on its own asks nothing.
+    """
     if not text.endswith("*"):
-        return pattern
+        return compile_pattern(text)
     start = text[:-1].lower()
+    pattern = compile_pattern(text[:-1])
     return lambda value: value.lower().startswith(start) or pattern(value)

@@ -74,7 +74,7 @@ class VersionTable:
             (number, place): identity(
                 repository.release,
                 component=index.component,
-                architecture=index.architecture or self.native_arch,
+                architecture="" if _is_flat(repository) else index.architecture or self.native_arch,
                 site=_site(repository),
             )
             for number, repository in enumerate(enabled)
@@ -235,6 +235,11 @@ def _site(repository: CatalogRepository) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
+
+
+def _is_flat(repository: CatalogRepository) -> bool:
+    """Whether the suite is a path; apt knows no architecture of such an index."""
+    return (repository.definition.suite or "").endswith("/")
 
 
 def _default_priority(repository: CatalogRepository) -> tuple[int, str]:
