@@ -207,8 +207,9 @@ def test_a_location_outside_of_the_repository_is_refused(location: str) -> None:
         b"<repomd><data type='primary'/></repomd>",
         b'<!DOCTYPE r [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><repomd><revision>&b;</revision></repomd>',
         _repomd().replace(b"<size>10", b"<size>-1"),
+        b'<?xml version="1.0" encoding="TF-8"?>' + _repomd(),
     ],
-    ids=["empty", "web-page", "no-location", "entities", "negative-size"],
+    ids=["empty", "web-page", "no-location", "entities", "negative-size", "unknown-encoding"],
 )
 def test_what_is_no_repomd_is_refused(data: bytes) -> None:
     """The message says which document and why."""

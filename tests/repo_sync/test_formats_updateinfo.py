@@ -124,8 +124,9 @@ def test_an_advisory_without_packages_is_kept() -> None:
         '<!DOCTYPE u [<!ENTITY x SYSTEM "file:///etc/passwd">]><updates><update><id>&x;</id></update></updates>',
         "<updates><update type='security'/></updates>",
         "<a>" * 100,
+        MODULE_UPDATE.replace("UTF-8", "TF-8"),
     ],
-    ids=["empty", "truncated", "entity-bomb", "external-entity", "no-id", "deep"],
+    ids=["empty", "truncated", "entity-bomb", "external-entity", "no-id", "deep", "unknown-encoding"],
 )
 def test_what_is_no_updateinfo_is_refused(text: str) -> None:
     """Bombs, files of the server and halves of files never become advisories."""

@@ -74,7 +74,8 @@ def apt_indexes(
         # Components may be written with a folder (`updates/main`) that the paths do not have.
         folders = dict.fromkeys((component, component.rpartition("/")[2]))
         candidates = (_forms(release, f"{folder}/binary-{architecture}/Packages") for folder in folders)
-        if forms := next(filter(None, candidates), None):
+        forms = next((each for each in candidates if each), [])
+        if forms:
             found.append(IndexFiles(forms, component, architecture))
     return found
 

@@ -82,7 +82,7 @@ def parse_repomd(data: bytes) -> Repomd:
         raise InvalidInput(f"repomd.xml has more than {MAX_REPOMD_BYTES} bytes")
     try:
         root = defusedxml.ElementTree.fromstring(data)
-    except (ET.ParseError, DefusedXmlException, ValueError) as exc:
+    except (ET.ParseError, DefusedXmlException, LookupError, ValueError) as exc:  # LookupError: unknown encoding
         raise InvalidInput(f"repomd.xml cannot be read: {exc}") from exc
     if _local(root.tag) != "repomd":
         raise InvalidInput(f"repomd.xml has the root element {_local(root.tag)!r}, not 'repomd'")

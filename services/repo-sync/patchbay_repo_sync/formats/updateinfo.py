@@ -44,7 +44,7 @@ def advisories(stream: BinaryIO) -> Iterator[RepositoryAdvisory]:
                 if _local(element.tag) == "update":
                     yield _advisory(element)
                 root.clear()
-    except (ET.ParseError, DefusedXmlException, ValueError) as exc:
+    except (ET.ParseError, DefusedXmlException, LookupError, ValueError) as exc:  # LookupError: unknown encoding
         raise InvalidInput(f"updateinfo.xml cannot be read: {exc}") from exc
 
 
