@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from patchbay_shared.errors import StartupError
 from patchbay_shared.settings import settings_from
 from patchbay_web.app import app_of
 from patchbay_web.session import local_target
@@ -125,3 +126,9 @@ def test_without_the_api_the_page_says_so() -> None:
     assert answer.status_code == 503
     assert "Out of reach" in answer.text
     assert answer.headers["Retry-After"]
+
+
+def test_without_a_key_the_pages_do_not_start() -> None:
+    """A key of each process's own would make forms fail at random."""
+    with pytest.raises(StartupError, match="PATCHBAY_SECRET_KEY"):
+        app_of(settings_from({}))

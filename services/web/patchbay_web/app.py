@@ -1,14 +1,13 @@
 """The WSGI application of the pages."""
 
 import hashlib
-import secrets
 import threading
 from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, g, redirect, render_template, request, url_for
 from flask_wtf.csrf import CSRFError, CSRFProtect
-from patchbay_shared.errors import Unavailable
+from patchbay_shared.errors import StartupError, Unavailable
 from patchbay_shared.http import add_health
 from patchbay_shared.log import get_logger
 from patchbay_shared.service import Context
@@ -43,12 +42,17 @@ def make_app(context: Context) -> Flask:
 
 
 def app_of(settings: Settings) -> Flask:
-    """The pages, asking the API at `settings.api_url` or the public URL."""
+    """The pages, asking the API at `settings.api_url` or the public URL. Raises StartupError without a key."""
+    if not settings.secret_key:
+        raise StartupError(
+            "PATCHBAY_SECRET_KEY is not set; give every web process the same long random text, "
+            "or forms made by one would be refused by the others."
+        )
     app = Flask("patchbay_web")
     app.extensions["patchbay_settings"] = settings
     app.extensions["patchbay_api"] = client = Api(settings.api_url or settings.base_url)
     app.config.update(
-        SECRET_KEY=settings.secret_key or _key_of_this_process(),
+        SECRET_KEY=settings.secret_key,
         SESSION_COOKIE_NAME="patchbay_form",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
@@ -65,11 +69,6 @@ def app_of(settings: Settings) -> Flask:
     _add_presentation(app)
     app.after_request(_finish)
     return app
-
-
-def _key_of_this_process() -> str:
-    log.warning("secret_key_missing", effect="forms stop working when this process restarts")
-    return secrets.token_hex(32)
 
 
 def _bound_requests(app: Flask, *, limit: int) -> None:
