@@ -235,7 +235,7 @@ def _tests(kind: str, pin: str) -> dict[str, Test] | None:
 
 
 def _version_test(text: str) -> Test:
-    """A pattern, or a literal beginning before a last `*`; that star is not part of the pattern, so `*u1*` ends in u1.
+    """A pattern, or what a version begins with before a last `*`, which is no part of a pattern: `*u1*` ends in u1.
 
     A `v=*` on its own asks nothing.
     """
