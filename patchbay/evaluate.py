@@ -131,9 +131,9 @@ class Evaluation:
             raise InvalidInput(
                 f"the report says that its {what} are unchanged; a full one is needed", pointer=f"$.{what}"
             )
-        if report.package_manager not in FAMILY_OF_MANAGER:
+        if FAMILY_OF_MANAGER.get(report.package_manager) not in _PACKAGE_TYPE_OF_FAMILY:
             raise InvalidInput(
-                f"the package manager {report.package_manager!r} is none of {', '.join(FAMILY_OF_MANAGER)}",
+                f"the package manager {report.package_manager!r} is none of {', '.join(_PACKAGE_TYPE_OF_FAMILY)}",
                 pointer="$.package_manager",
             )
         return self.catalog(report).evaluate(_installed(report), machine_id=report.machine_id)
