@@ -7,6 +7,7 @@ vendor, a better repository priority, a retraction, or dependencies that cannot 
 
 from collections.abc import Mapping, Sequence
 
+from patchbay_shared.catalogue import AvailablePackage
 from patchbay_shared.report import ZyppOptions
 
 from patchbay_update_engine.evaluate.catalog import CatalogRepository, InstalledPackage, Policy
@@ -22,7 +23,7 @@ from patchbay_update_engine.evaluate.zypper_installed import picture_of
 from patchbay_update_engine.evaluate.zypper_locks import Locks
 from patchbay_update_engine.evaluate.zypper_patches import Patches, is_retracted
 from patchbay_update_engine.evaluate.zypper_solver import DEFAULT_PRIORITY, Offer, UpdateSolver
-from patchbay_update_engine.evaluate.zypper_vendor import Vendors
+from patchbay_update_engine.evaluate.zypper_vendor import Vendors, with_vendors
 
 DEFAULT_MULTIVERSION = ["provides:multiversion(kernel)"]
 
@@ -53,11 +54,11 @@ class ZypperCatalog:
 
         `machine_id` decides nothing here.
         """
-        installed = [package for package in installed if package.name != SIGNING_KEY]
+        packages = with_vendors([p for p in installed if p.name != SIGNING_KEY], self._packages)
         by_name: dict[str, list[InstalledPackage]] = {}
-        for package in installed:
+        for package in packages:
             by_name.setdefault(package.name, []).append(package)
-        picture = picture_of(installed, lambda name: [o.package for o in self._named(name) if not o.retracted])
+        picture = picture_of(packages, self._packages)
         chosen = self._ready_solver().updates(picture)
         obsoleters = _obsoleters(chosen)
         rows: dict[str, list[Offer]] = {}
@@ -79,6 +80,9 @@ class ZypperCatalog:
                     verdicts.append(verdict)
         verdicts.sort(key=lambda v: (v.name, v.arch, v.installed, v.candidate or ""))
         return verdicts
+
+    def _packages(self, name: str) -> list[AvailablePackage]:
+        return [offer.package for offer in self._named(name) if not offer.retracted]
 
     def _newest(self, packages: list[InstalledPackage]) -> dict[str, InstalledPackage]:
         """Architecture to the newest installed package; first the one that libzypp calls "the installed"."""
