@@ -24,8 +24,8 @@ def test_a_first_sync_stores_every_package(world: Any, apt_mirror: Any) -> None:
     assert world.last_change()["names"] is None
 
 
-def test_an_unchanged_repository_costs_one_conditional_request(world: Any, apt_mirror: Any) -> None:
-    """Nothing is fetched again, no generation is counted and nothing is told."""
+def test_an_unchanged_repository_fetches_no_index(world: Any, apt_mirror: Any) -> None:
+    """No generation is counted and nothing is told either."""
     world.refer(apt_mirror.source(), MAIN)
     world.sync()
     world.server.requests.clear()

@@ -231,6 +231,27 @@ def test_an_impossibly_long_name_is_refused(world: Any, stored: Any) -> None:
     assert_old_generation(world, "failing", "impossibly long")
 
 
+def test_an_index_of_endless_packages_is_refused(world: Any, stored: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger's repository must not fill the database."""
+    monkeypatch.setattr(swapping, "MAX_PACKAGES", 2)
+    stored.indexes[MAIN] = [stored.stanza(f"package-{n}", "1") for n in range(3)]
+    stored.publish()
+
+    world.sync()
+
+    assert_old_generation(world, "failing", "more than 2 packages")
+
+
+def test_a_text_that_postgresql_refuses_is_failing(world: Any, stored: Any) -> None:
+    """A NUL character in a field of the Release file."""
+    stored.fields["Origin"] = "Te\0st"
+    stored.publish()
+
+    world.sync()
+
+    assert_old_generation(world, "failing", "cannot be stored")
+
+
 def test_the_next_mirror_serves_when_one_fails(world: Any, apt_mirror: Any) -> None:
     """The failing one says so, the repository is fine."""
     world.refer(apt_mirror.source(urls=[f"{world.server.url}/gone", apt_mirror.url]), MAIN)

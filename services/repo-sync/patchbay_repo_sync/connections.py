@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -16,6 +17,9 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 
 from patchbay_repo_sync.addresses import AddressPolicy
+
+_MAX_ADDRESSES = 4
+"""Of one name; each that does not answer costs the whole connect timeout."""
 
 
 class PolicyAdapter(HTTPAdapter):
@@ -53,7 +57,8 @@ class PolicyAdapter(HTTPAdapter):
         self._sockets = [each for each in self._sockets if each.fileno() != -1]
         failure: OSError | None = None
         policy = self._policy or _ANY_ADDRESS
-        for family, kind, protocol, address in policy.resolve(connection.host, connection.port or 0):
+        found = policy.resolve(connection.host.strip("[]"), connection.port or 0)
+        for family, kind, protocol, address in islice(found, _MAX_ADDRESSES):
             candidate = socket.socket(family, kind, protocol)
             try:
                 candidate.settimeout(self._connect_timeout)

@@ -144,8 +144,18 @@ def _mirror_rows(repository_id: UUID, definition: ReportRepository) -> list[dict
 
 
 def request_sync(connection: Connection, ids: Iterable[UUID], *, force: bool) -> int:
-    """Make repositories due now; `force` also forgets what is known of them, so that everything is fetched anew."""
+    """Make repositories due now; `force` also forgets what is known of them, so that everything is fetched anew.
+
+    Rows are taken in the order in which a swap takes them (index, repository, mirror): no deadlock with one.
+    """
     wanted = {"ids": sorted(ids)}
+    if force:
+        connection.execute(
+            text("UPDATE repository_index SET checksum = '' WHERE repository_id = ANY(CAST(:ids AS uuid[]))"), wanted
+        )
+    due = connection.execute(
+        text("UPDATE repository SET next_sync_at = now() WHERE id = ANY(CAST(:ids AS uuid[]))"), wanted
+    ).rowcount
     if force:
         connection.execute(
             text("""
@@ -154,12 +164,7 @@ def request_sync(connection: Connection, ids: Iterable[UUID], *, force: bool) ->
             """),
             wanted,
         )
-        connection.execute(
-            text("UPDATE repository_index SET checksum = '' WHERE repository_id = ANY(CAST(:ids AS uuid[]))"), wanted
-        )
-    return connection.execute(
-        text("UPDATE repository SET next_sync_at = now() WHERE id = ANY(CAST(:ids AS uuid[]))"), wanted
-    ).rowcount
+    return due
 
 
 def lease_next(connection: Connection, owner: str, seconds: float) -> Repository | None:

@@ -24,6 +24,8 @@ MAX_TOLD_NAMES = 20_000
 """More changed names than these are not told one by one: whoever listens looks at everything."""
 MAX_TEXT_CHARACTERS = 500
 """Longest name, architecture or version: longer ones fit no database index, and no package manager makes them."""
+MAX_PACKAGES = 2_000_000
+"""Most packages of one index, thirty times the largest known: a bomb need not be compressed."""
 _CONTENT_MAX_BYTES = 1_000_000_000
 
 Records = Iterable[tuple[int, Any]]
@@ -199,6 +201,8 @@ def _new_packages(index: NewIndex, existing: set[int], vanished: set[int]) -> It
             vanished.discard(digest)
         elif digest not in seen:
             seen.add(digest)
+            if len(seen) > MAX_PACKAGES:
+                raise InvalidInput(f"{index.path} lists more than {MAX_PACKAGES} packages.")
             package = index.package_of(digest, record)
             if package is None:
                 refused += 1

@@ -26,6 +26,7 @@ from patchbay_shared.log import get_logger
 from patchbay_shared.messages import REPOSITORY_CHANGED, RepositoryChanged
 from patchbay_shared.settings import Settings
 from sqlalchemy import Connection
+from sqlalchemy.exc import DataError
 
 from patchbay_repo_sync import mirrorlist, store
 from patchbay_repo_sync.checksum import Expected
@@ -37,6 +38,7 @@ from patchbay_repo_sync.swap import Change, LeaseLost, NewGeneration, swap
 
 log = get_logger("repo-sync")
 
+_MAX_SENTENCE = 1_000
 _NO_MIRROR = "No host named an address that this repository could be fetched from."
 
 
@@ -155,6 +157,9 @@ class Syncer:
         except (InvalidInput, Untrusted) as exc:  # found while reading what was fetched
             self._note(run, mirror, exc)
             return False
+        except DataError as exc:
+            self._note(run, mirror, InvalidInput(f"It holds a text that cannot be stored: {exc.orig}"))
+            return False
         if change.changed:
             self._publish(run.repository, change)
         return True
@@ -202,17 +207,17 @@ class Syncer:
         self._record(run, None, Outcome("failed", state, message, self._fetcher.transferred_bytes))
 
     def _finish(self, connection: Connection, run: _Run, mirror: Mirror | None, outcome: Outcome) -> None:
-        """Record what each mirror came to, and give the lease back. Raises LeaseLost."""
-        for failed, exc in run.failures:
-            if failed is not None:
-                store.mark_mirror(connection, failed.id, state=_state(exc), message=_sentence(exc))
-        if mirror is not None:
-            store.mark_mirror(connection, mirror.id, state="ok", message=outcome.message)
+        """Give the lease back, and record what each mirror came to. Raises LeaseLost."""
         wait = self._wait_seconds(run.repository, failed=outcome.result == "failed")
         if not store.finish_sync(
             connection, run.repository.id, self.owner, run.sync_id, outcome, next_in_seconds=wait
         ):
             raise LeaseLost("Another worker has taken this repository over.")
+        for failed, exc in run.failures:
+            if failed is not None:
+                store.mark_mirror(connection, failed.id, state=_state(exc), message=_sentence(exc))
+        if mirror is not None:
+            store.mark_mirror(connection, mirror.id, state="ok", message=outcome.message)
 
     def _mirrors(self, connection: Connection, repository: Repository) -> list[Mirror]:
         return store.mirrors_of(connection, repository.id, retry_seconds=self._settings.sync_interval_seconds)
@@ -270,7 +275,7 @@ def _sentence(exc: Exception) -> str:
     """For people. Parsers' messages begin small and have no full stop."""
     if not isinstance(exc, PatchbayError):
         return f"Patchbay could not read it ({type(exc).__name__}: {str(exc)[:200]}); its log says where."
-    text = str(exc).strip()
+    text = "".join(char if char.isprintable() else " " for char in str(exc))[:_MAX_SENTENCE].strip()
     first = text.split(" ", 1)[0]
     if first.isalpha():  # a word, not a URL or a path
         text = first.capitalize() + text[len(first) :] if first.islower() else text
