@@ -8,7 +8,7 @@ import msgspec
 import zstandard
 from figures import figure
 from fleet import Installation, fleet_reports, installation
-from patchbay_ingest.app import content_of
+from patchbay_ingest.intake import content_of
 from patchbay_shared.messages import REPORT_RECEIVED, ReportReceived
 from patchbay_shared.receipts import new_receipt_id
 from patchbay_shared.report import Report
