@@ -90,7 +90,8 @@ def _run(settings: Settings, server: Server, stop: threading.Event, announce: Ca
     for service in SERVICES:
         if service.app:
             app = service.app(contexts[service.name])
-            apps |= dict.fromkeys(service.paths, app)
+            more = service.more_paths(settings) if service.more_paths else ()
+            apps |= dict.fromkeys((*service.paths, *more), app)
     health = _health_app(owner, workers)
     server.wsgi_app = Router({**apps, "/healthz": health, "/readyz": health})
     for each in workers:

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 REPORT_RECEIVED = "report.received"
+REPORT_REFUSED = "report.refused"
 REPOSITORY_REFERENCED = "repository.referenced"
 SYNC_REQUESTED = "sync.requested"
 REPOSITORY_CHANGED = "repository.changed"
@@ -28,10 +29,11 @@ class QueueSpec:
 FRESH_REPORTS = QueueSpec("update-engine.reports", (REPORT_RECEIVED,))
 RECALCULATION = QueueSpec("update-engine.recalculation", (REPOSITORY_CHANGED,))
 OPERATOR = QueueSpec("update-engine.operator", (EVALUATION_REQUESTED,))
+REFUSALS = QueueSpec("update-engine.refusals", (REPORT_REFUSED,))
 SYNC_NUDGES = QueueSpec("repo-sync.nudges", (REPOSITORY_REFERENCED, SYNC_REQUESTED))
 DEAD_LETTERS = QueueSpec("update-engine.dead-letters", (MESSAGE_DEAD,))
 
-QUEUES = (FRESH_REPORTS, RECALCULATION, OPERATOR, SYNC_NUDGES, DEAD_LETTERS)
+QUEUES = (FRESH_REPORTS, RECALCULATION, OPERATOR, REFUSALS, SYNC_NUDGES, DEAD_LETTERS)
 
 
 class ReportReceived(msgspec.Struct, frozen=True):
@@ -49,6 +51,19 @@ class ReportReceived(msgspec.Struct, frozen=True):
     size_bytes: int
     collected_at: float | None = None
     """Unix seconds, by the host's clock."""
+    note: str = ""
+    """What of the report could not be read or will not be evaluated; kept in the receipt."""
+
+
+class ReportRefused(msgspec.Struct, frozen=True):
+    """Body of REPORT_REFUSED: ingest did not take a report of a host that it knows."""
+
+    receipt_id: UUID
+    host_id: UUID
+    received_at: float
+    """Unix seconds, by ingest's clock."""
+    size_bytes: int
+    reason: str
 
 
 class RepositoryNudge(msgspec.Struct, frozen=True):

@@ -59,6 +59,8 @@ class Service:
     """Makes the WSGI application, for the services that speak HTTP."""
     paths: tuple[str, ...] = ()
     """URL prefixes that this service answers where all share one port; the longest prefix wins."""
+    more_paths: Callable[[Settings], tuple[str, ...]] | None = None
+    """Further such prefixes, where they depend on the settings."""
     workers: Callable[[Context], Workers] | None = None
 
 

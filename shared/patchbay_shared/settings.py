@@ -50,6 +50,17 @@ class Settings:
     log_format: str = _setting("auto", "json, text, or auto (text on a terminal).")
     report_max_bytes: int = _setting(8_000_000, "Largest report accepted, as sent, in bytes.")
     report_max_expanded_bytes: int = _setting(64_000_000, "Largest report accepted once decompressed, in bytes.")
+    path_prefixes: str = _setting(
+        "/patchman", "Comma-separated path prefixes under which ingest's addresses are served as well."
+    )
+    protocol1_networks: str = _setting(
+        "",
+        "Networks (CIDR, comma-separated) whose hosts may use patchman-client's protocol 1 without any token.",
+    )
+    trusted_proxies: str = _setting(
+        "", "Networks (CIDR, comma-separated) of reverse proxies whose X-Forwarded-For is believed."
+    )
+    approve_hosts: bool = _setting(False, "New hosts may report only after an operator has approved them.")
     publish_timeout_seconds: float = _setting(30.0, "How long ingest waits for the broker's confirmation.")
     http_threads: int = _setting(16, "Request threads of an HTTP service.")
     http_workers: int = _setting(2, "gunicorn worker processes of an HTTP service (`patchbay run`).")
@@ -89,6 +100,11 @@ class Settings:
 def variable(name: str) -> str:
     """The environment variable of a field."""
     return f"PATCHBAY_{name.upper()}"
+
+
+def comma_separated(text: str) -> list[str]:
+    """The words of a setting that holds several."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def settings_from(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
@@ -131,13 +147,17 @@ def _parsed(each: "Field[Any]", text: str) -> Any:
 def _check(settings: Settings) -> None:
     if not 0 < settings.port < 65_536:
         raise StartupError(f"PATCHBAY_PORT is {settings.port}; expected a number from 1 to 65535.")
-    for text in filter(None, (part.strip() for part in settings.fetch_allowed_networks.split(","))):
-        try:
-            ip_network(text)
-        except ValueError:
-            raise StartupError(
-                f"PATCHBAY_FETCH_ALLOWED_NETWORKS names {text!r}; expected networks such as 10.0.0.0/8."
-            ) from None
+    for name in ("fetch_allowed_networks", "protocol1_networks", "trusted_proxies"):
+        for text in comma_separated(getattr(settings, name)):
+            try:
+                ip_network(text)
+            except ValueError:
+                raise StartupError(
+                    f"{variable(name)} names {text!r}; expected networks such as 10.0.0.0/8."
+                ) from None
+    for text in comma_separated(settings.path_prefixes):
+        if not text.startswith("/") or text.endswith("/"):
+            raise StartupError(f"PATCHBAY_PATH_PREFIXES names {text!r}; expected paths such as /patchman.")
 
 
 def markdown() -> str:

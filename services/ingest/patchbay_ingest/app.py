@@ -1,28 +1,25 @@
 """Ingest over HTTP: authenticate, bound, decode, publish, answer. No decision about the content."""
 
-import hashlib
-import time
 from importlib import resources
 from pathlib import Path
 
 import msgspec
-import zstandard
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, g, jsonify, request
 from patchbay_shared.errors import InvalidInput
 from patchbay_shared.http import add_health, add_problem_handlers, problem
-from patchbay_shared.log import get_logger
-from patchbay_shared.messages import REPORT_RECEIVED, ReportReceived
-from patchbay_shared.receipts import new_receipt_id
-from patchbay_shared.report import Report, Short, Word
+from patchbay_shared.report import Short, Word
 from patchbay_shared.service import Context
+from patchbay_shared.settings import comma_separated
 
-from patchbay_ingest.identity import Identity, Unauthenticated
+from patchbay_ingest.clients import add_client_routes
+from patchbay_ingest.identity import Forbidden, Identity, Unauthenticated, require_approved
+from patchbay_ingest.intake import Refusals, accept
+from patchbay_ingest.peer import Prefixes, address_of
 from patchbay_ingest.wire import patchbay as patchbay_wire
 from patchbay_ingest.wire.body import TooLarge, UnsupportedEncoding, decompress, read_bounded
 
-log = get_logger("ingest")
-
 ENROLMENT_MAX_BYTES = 16_384
+RECEIPT_HEADER = "Patchbay-Receipt"
 
 
 class EnrolmentRequest(msgspec.Struct):
@@ -35,22 +32,19 @@ class EnrolmentRequest(msgspec.Struct):
 def make_app(context: Context) -> Flask:
     """The WSGI application of ingest."""
     app = Flask("patchbay_ingest", static_folder=None)
+    app.url_map.strict_slashes = False
     settings, bus = context.settings, context.bus
-    identity = Identity(context.database)
+    app.wsgi_app = Prefixes(app.wsgi_app, comma_separated(settings.path_prefixes))  # type: ignore[method-assign]  # Flask's documented place for middleware
+    identity = Identity(context.database, approve_hosts=settings.approve_hosts)
+    refusals = app.extensions["refusals"] = Refusals(bus)
+    proxies = comma_separated(settings.trusted_proxies)
     add_problem_handlers(app)
     add_health(app, {"broker": bus.ping})
+    _add_refusals(app, refusals)
 
-    @app.errorhandler(Unauthenticated)
-    def unauthenticated(exc: Unauthenticated) -> Response:
-        return problem(401, str(exc), headers={"WWW-Authenticate": 'Bearer realm="Patchbay"'})
-
-    @app.errorhandler(TooLarge)
-    def too_large(exc: TooLarge) -> Response:
-        return problem(413, str(exc))
-
-    @app.errorhandler(UnsupportedEncoding)
-    def unsupported(exc: UnsupportedEncoding) -> Response:
-        return problem(415, str(exc), headers={"Accept-Encoding": "gzip, zstd"})
+    @app.before_request
+    def note_the_peer() -> None:
+        g.peer = address_of(request.remote_addr or "", request.headers.get("X-Forwarded-For", ""), proxies)
 
     @app.post("/api/v1/enrol")
     def enrol() -> tuple[Response, int]:
@@ -61,36 +55,25 @@ def make_app(context: Context) -> Flask:
             wanted = msgspec.json.decode(body, type=EnrolmentRequest)
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise InvalidInput(f"The body is not an enrolment request: {exc}", pointer="$") from exc
-        host_id, host_token = identity.enrol(token, hostname=wanted.hostname, machine_id=wanted.machine_id)
-        return jsonify({"host_id": str(host_id), "token": host_token}), 201
+        caller, host_token = identity.enrol(
+            token, hostname=wanted.hostname, machine_id=wanted.machine_id, peer=g.peer
+        )
+        return jsonify({"host_id": str(caller.host_id), "token": host_token, "pending": caller.pending}), 201
 
     @app.post("/api/v1/reports")
     def report() -> tuple[Response, int]:
-        host_id = identity.host_of(_bearer())
+        caller = identity.host_of(_bearer())
+        g.host_id = caller.host_id
+        require_approved(caller)
         _require_json()
         sent = read_bounded(request.stream, declared=request.content_length, limit=settings.report_max_bytes)
         document = decompress(
             sent, request.headers.get("Content-Encoding", ""), limit=settings.report_max_expanded_bytes
         )
-        decoded = patchbay_wire.report_of(document)
-        content = content_of(decoded)
-        receipt_id = new_receipt_id()
-        header = ReportReceived(
-            receipt_id=receipt_id,
-            host_id=host_id,
-            received_at=time.time(),
-            content_digest=hashlib.sha256(content).hexdigest(),
-            size_bytes=len(sent),
-            collected_at=decoded.collected_at,
-        )
-        bus.publish(
-            REPORT_RECEIVED,
-            zstandard.ZstdCompressor(level=1).compress(content),
-            {"report": msgspec.json.encode(header).decode()},
-            wait=True,
-        )
-        log.info("report_accepted", host_id=str(host_id), receipt_id=str(receipt_id), bytes=len(sent))
+        receipt_id = accept(bus, caller, patchbay_wire.report_of(document), size_bytes=len(sent))
         return jsonify({"receipt": str(receipt_id)}), 202
+
+    add_client_routes(app, settings, identity, bus)
 
     @app.get("/agent/patchbay-agent")
     def agent() -> Response:
@@ -103,22 +86,42 @@ def make_app(context: Context) -> Flask:
     return app
 
 
-def content_of(report: Report) -> bytes:
-    """The report as it travels: everything that can change a fact or a verdict, and no times.
-
-    msgpack of `Report` without what differs between two reports of an unchanged host.
-    """
-    return msgspec.msgpack.encode(
-        msgspec.structs.replace(report, collected_at=None, collect_seconds=None, digests={})
-    )
-
-
 def agent_file(name: str) -> bytes:
     """A file of the agent: from the installed distribution, or from agent/ of the checkout."""
     installed = resources.files("patchbay_ingest") / "agent" / name
     if installed.is_file():
         return installed.read_bytes()
     return (Path(__file__).parents[3] / "agent" / name).read_bytes()
+
+
+def _add_refusals(app: Flask, refusals: Refusals) -> None:
+    """Each error as a problem; and of a host that is known, a receipt that says why its report was refused."""
+
+    @app.errorhandler(Unauthenticated)
+    def unauthenticated(exc: Unauthenticated) -> Response:
+        return problem(401, str(exc), headers={"WWW-Authenticate": 'Bearer realm="Patchbay"'})
+
+    @app.errorhandler(Forbidden)
+    def forbidden(exc: Forbidden) -> Response:
+        return problem(403, str(exc))
+
+    @app.errorhandler(TooLarge)
+    def too_large(exc: TooLarge) -> Response:
+        return problem(413, str(exc))
+
+    @app.errorhandler(UnsupportedEncoding)
+    def unsupported(exc: UnsupportedEncoding) -> Response:
+        return problem(415, str(exc), headers={"Accept-Encoding": "gzip, zstd"})
+
+    @app.after_request
+    def leave_a_receipt(response: Response) -> Response:
+        lost = response.status_code >= 400 if g.get("sends_once") else 400 <= response.status_code < 500
+        if lost and "host_id" in g:
+            document = response.get_json(silent=True) or {}
+            reason = g.get("reason") or document.get("detail") or response.status
+            receipt_id = refusals.tell(g.host_id, reason=str(reason), size_bytes=request.content_length or 0)
+            response.headers[RECEIPT_HEADER] = str(receipt_id)
+        return response
 
 
 def _bearer() -> str:

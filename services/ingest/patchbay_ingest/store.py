@@ -1,45 +1,100 @@
 """SQL of ingest: enrolment tokens are read, host credentials are read and written."""
 
+from collections.abc import Collection
+from typing import Any
 from uuid import UUID
 
-from patchbay_shared.tables import enrolment_token, host_credential
-from sqlalchemy import Connection, func, insert, or_, select, update
+from patchbay_shared.tables import enrolment_token, host_approval, host_credential
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, insert, not_, or_, select, text, update
+from sqlalchemy.dialects import postgresql
+
+_usable: ColumnElement[bool] = and_(
+    enrolment_token.c.revoked_at.is_(None),
+    or_(enrolment_token.c.expires_at.is_(None), enrolment_token.c.expires_at > func.now()),
+)
+_pending: ColumnElement[bool] = and_(host_credential.c.pending, host_approval.c.host_id.is_(None))
 
 
-def host_of_token(connection: Connection, token_hash: bytes) -> UUID | None:
-    """The host that a token speaks for; None if it is unknown or revoked."""
-    return connection.scalar(
-        select(host_credential.c.host_id).where(
-            host_credential.c.token_hash == token_hash, host_credential.c.revoked_at.is_(None)
+def credentials(connection: Connection, token_hashes: Collection[bytes]) -> dict[bytes, Row[Any]]:
+    """Token hash to (host_id, revoked, pending, shared_token, tags) of those that are known.
+
+    A host that shares an enrolment token with others may report for as long as that token may be used.
+    """
+    revoked = or_(
+        host_credential.c.revoked_at.is_not(None),
+        and_(host_credential.c.shared_token, enrolment_token.c.id.is_not(None), not_(_usable)),
+    )
+    rows = connection.execute(
+        select(
+            host_credential.c.token_hash,
+            host_credential.c.host_id,
+            revoked.label("revoked"),
+            _pending.label("pending"),
+            host_credential.c.shared_token,
+            func.coalesce(enrolment_token.c.tags, text("'{}'::text[]")).label("tags"),
         )
+        .select_from(
+            host_credential.outerjoin(
+                enrolment_token, enrolment_token.c.id == host_credential.c.enrolment_token_id
+            ).outerjoin(host_approval, host_approval.c.host_id == host_credential.c.host_id)
+        )
+        .where(host_credential.c.token_hash.in_(list(token_hashes)))
+    )
+    return {bytes(row.token_hash): row for row in rows}
+
+
+def usable_enrolment_token(connection: Connection, token_hash: bytes) -> Row[Any] | None:
+    """(id, use_limit, networks, tags) of an enrolment token; None if it is unknown, expired or revoked."""
+    wanted: Select[Any] = select(
+        enrolment_token.c.id, enrolment_token.c.use_limit, enrolment_token.c.networks, enrolment_token.c.tags
+    )
+    return connection.execute(wanted.where(enrolment_token.c.token_hash == token_hash, _usable)).one_or_none()
+
+
+def lock_uses(connection: Connection, token_id: int) -> int:
+    """How many hosts a token has let in; nobody else lets one in with it until the transaction ends."""
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended('enrolment_token', :id))"), {"id": token_id}
+    )
+    return (
+        connection.scalar(
+            select(func.count(host_credential.c.host_id.distinct())).where(
+                host_credential.c.enrolment_token_id == token_id
+            )
+        )
+        or 0
     )
 
 
-def enrolment_token_id(connection: Connection, token_hash: bytes) -> int | None:
-    """The id of a usable enrolment token; None if it is unknown, expired or revoked."""
-    return connection.scalar(
-        select(enrolment_token.c.id).where(
-            enrolment_token.c.token_hash == token_hash,
-            enrolment_token.c.revoked_at.is_(None),
-            or_(enrolment_token.c.expires_at.is_(None), enrolment_token.c.expires_at > func.now()),
-        )
+def enrolled_host(connection: Connection, *, hostname: str, machine_id: str, token_id: int) -> UUID | None:
+    """The host that this machine was known as before; else it is another host.
+
+    Either it enrolled with the same machine-id and name, or it reported with the same token under that
+    name before it had a token of its own.
+    """
+    same_machine = and_(host_credential.c.machine_id == machine_id, machine_id != "")  # type: ignore[arg-type]  # a constant is a condition too
+    reported = and_(
+        host_credential.c.shared_token,
+        host_credential.c.enrolment_token_id == token_id,
     )
-
-
-def enrolled_host(connection: Connection, *, hostname: str, machine_id: str) -> UUID | None:
-    """The host that this machine enrolled as before: same machine-id and same name; else it is another host."""
-    if not machine_id:
-        return None
+    name = func.lower(host_credential.c.hostname)
     return connection.scalar(
         select(host_credential.c.host_id)
-        .where(host_credential.c.machine_id == machine_id, host_credential.c.hostname == hostname)
-        .order_by(host_credential.c.enrolled_at.desc())
+        .where(name == hostname.lower(), or_(same_machine, reported))
+        .order_by(same_machine.desc(), host_credential.c.enrolled_at.desc())
         .limit(1)
     )
 
 
 def replace_credential(
-    connection: Connection, *, host_id: UUID, token_hash: bytes, token_id: int, hostname: str, machine_id: str
+    connection: Connection,
+    *,
+    host_id: UUID,
+    token_hash: bytes,
+    token_id: int,
+    hostname: str,
+    machine_id: str,
+    pending: bool,
 ) -> None:
     """Give a host a new token; its former ones are revoked."""
     connection.execute(
@@ -54,5 +109,25 @@ def replace_credential(
             enrolment_token_id=token_id,
             hostname=hostname,
             machine_id=machine_id,
+            pending=pending,
         )
+    )
+
+
+def add_shared_credential(
+    connection: Connection, *, host_id: UUID, token_hash: bytes, token_id: int | None, hostname: str, pending: bool
+) -> None:
+    """Let a host without a token of its own report; another process may have done so at the same moment."""
+    connection.execute(
+        postgresql.insert(host_credential)
+        .values(
+            token_hash=token_hash,
+            host_id=host_id,
+            enrolment_token_id=token_id,
+            hostname=hostname,
+            machine_id="",
+            shared_token=True,
+            pending=pending,
+        )
+        .on_conflict_do_nothing()
     )

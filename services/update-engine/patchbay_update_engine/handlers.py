@@ -17,6 +17,7 @@ from patchbay_shared.messages import (
     EvaluationRequested,
     HostEvaluated,
     ReportReceived,
+    ReportRefused,
     RepositoryChanged,
     RepositoryNudge,
 )
@@ -26,6 +27,7 @@ from sqlalchemy import Connection
 
 from patchbay_update_engine import store
 from patchbay_update_engine.catalogues import Catalogues
+from patchbay_update_engine.conclusions import compare_waiting_opinions, conclude_from_report
 from patchbay_update_engine.evaluations import (
     StaleHost,
     evaluation_of,
@@ -66,7 +68,9 @@ class Engine:
         with self._database.transaction() as connection:
             evaluation_id = store.touch_unchanged_host(connection, header)
             if evaluation_id is not None:
-                store.store_receipt(connection, header, "evaluated", unchanged=True, evaluation_id=evaluation_id)
+                store.store_receipt(
+                    connection, header, "evaluated", unchanged=True, reason=header.note, evaluation_id=evaluation_id
+                )
                 return
         report = _report.decode(
             zstandard.ZstdDecompressor().decompress(delivery.body, max_output_size=self._max_bytes)
@@ -98,7 +102,9 @@ class Engine:
                 connection, installed, repository_set, self._catalogues, machine_id=report.machine_id
             )
             store.set_evaluation(connection, [header.host_id], evaluation_id)
-            store.store_receipt(connection, header, "evaluated", evaluation_id=evaluation_id)
+            conclude_from_report(connection, header, report, installed)
+            compare_waiting_opinions(connection, [header.host_id])
+            store.store_receipt(connection, header, "evaluated", reason=header.note, evaluation_id=evaluation_id)
         self._packages.remember(
             ids,
             {
@@ -111,6 +117,13 @@ class Engine:
             self._bus.publish(REPOSITORY_REFERENCED, msgspec.json.encode(RepositoryNudge()))
         self._bus.publish(HOST_EVALUATED, msgspec.json.encode(HostEvaluated(header.host_id, evaluation_id)))
         log.info("report_stored", host_id=str(header.host_id), receipt_id=str(header.receipt_id))
+
+    def report_refused(self, delivery: Delivery) -> None:
+        """REPORT_REFUSED: a receipt that says why ingest did not take a report."""
+        refused = msgspec.json.decode(delivery.body, type=ReportRefused)
+        header = ReportReceived(refused.receipt_id, refused.host_id, refused.received_at, "", refused.size_bytes)
+        with self._database.transaction() as connection:
+            store.store_receipt(connection, header, "refused", reason=refused.reason)
 
     def repository_changed(self, delivery: Delivery) -> None:
         """REPOSITORY_CHANGED: judge again exactly the sets that hold one of the changed names."""
@@ -202,4 +215,5 @@ class Engine:
             done.setdefault(evaluation_id, []).append(each)
         for evaluation_id, same in done.items():
             store.set_evaluation(connection, [each.host_id for each in same], evaluation_id)
+        compare_waiting_opinions(connection, [each.host_id for each in members])
         return [HostEvaluated(each.host_id, number) for number, same in done.items() for each in same]

@@ -1,7 +1,7 @@
 """Update-engine: stores what hosts said, decides what is outstanding."""
 
 from patchbay_shared.bus import Subscription
-from patchbay_shared.messages import DEAD_LETTERS, FRESH_REPORTS, OPERATOR, RECALCULATION
+from patchbay_shared.messages import DEAD_LETTERS, FRESH_REPORTS, OPERATOR, RECALCULATION, REFUSALS
 from patchbay_shared.service import Context, Job, Service, Workers
 
 from patchbay_update_engine.handlers import Engine
@@ -15,6 +15,7 @@ def workers(context: Context) -> Workers:
             *[Subscription(FRESH_REPORTS, engine.report_received)] * context.settings.engine_threads,
             Subscription(RECALCULATION, engine.repository_changed, prefetch=1),
             Subscription(OPERATOR, engine.evaluation_requested, prefetch=1),
+            Subscription(REFUSALS, engine.report_refused),
             Subscription(DEAD_LETTERS, engine.message_died, prefetch=1),
         ],
         jobs=[
@@ -36,11 +37,13 @@ SERVICE = Service(
         "host",
         "package_event",
         "receipt",
+        "reboot_verdict",
+        "opinion",
         "evaluation",
         "verdict",
         "dead_letter",
     ),
-    consumes=("report.received", "repository.changed", "evaluation.requested", "message.dead"),
+    consumes=("report.received", "report.refused", "repository.changed", "evaluation.requested", "message.dead"),
     publishes=("repository.referenced", "host.evaluated"),
     workers=workers,
 )

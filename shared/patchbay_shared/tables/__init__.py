@@ -4,7 +4,8 @@
 writes another's table is refused by PostgreSQL itself.
 """
 
-from patchbay_shared.tables.api import enrolment_token, user_account, user_session
+from patchbay_shared.tables.api import enrolment_token, host_approval, user_account, user_session
+from patchbay_shared.tables.host_conclusions import opinion, reboot_verdict
 from patchbay_shared.tables.ingest import host_credential
 from patchbay_shared.tables.metadata import SERVICES, metadata
 from patchbay_shared.tables.repo_sync import (
@@ -34,12 +35,15 @@ __all__ = [
     "enrolment_token",
     "evaluation",
     "host",
+    "host_approval",
     "host_credential",
     "metadata",
     "mirror",
+    "opinion",
     "package",
     "package_event",
     "package_set",
+    "reboot_verdict",
     "receipt",
     "repository",
     "repository_index",

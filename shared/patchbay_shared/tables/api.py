@@ -1,6 +1,6 @@
 """Written by api: people, their sessions, and the tokens that let hosts enrol."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Identity, Integer, LargeBinary, Table, Text
+from sqlalchemy import ARRAY, Boolean, Column, ForeignKey, Identity, Integer, LargeBinary, Table, Text, Uuid
 
 from patchbay_shared.tables.metadata import at, metadata
 
@@ -34,8 +34,20 @@ enrolment_token = Table(
     Column("id", Integer, Identity(always=True), primary_key=True),
     Column("name", Text, nullable=False),
     Column("token_hash", LargeBinary, nullable=False, unique=True, comment="SHA-256 of the token"),
+    Column("use_limit", Integer, comment="how many hosts it lets in; null: any number"),
+    Column("networks", ARRAY(Text), nullable=False, server_default="{}", comment="CIDR; empty: from anywhere"),
+    Column("tags", ARRAY(Text), nullable=False, server_default="{}", comment="given to each of its hosts"),
     at("created_at", now=True),
     at("expires_at", nullable=True),
     at("revoked_at", nullable=True),
+    info={"writer": "api"},
+)
+
+host_approval = Table(
+    "host_approval",
+    metadata,
+    Column("host_id", Uuid, primary_key=True),
+    Column("approved_by", Text, nullable=False, comment="user name"),
+    at("approved_at", now=True),
     info={"writer": "api"},
 )

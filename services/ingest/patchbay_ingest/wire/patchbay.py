@@ -5,14 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from patchbay_shared.catalogue import Scheme
-from patchbay_shared.errors import InvalidInput, InvalidVersion
+from patchbay_shared.errors import InvalidInput
 from patchbay_shared.report import Report
-from patchbay_shared.repositories import TYPES
-from patchbay_shared.versions import evr_key
+
+from patchbay_ingest.wire.checks import check
 
 _PLACE = re.compile(r"^(?P<what>.*) - at `(?P<where>[^`]*)`$", re.DOTALL)
-_SCHEMES: dict[str, Scheme] = {"deb": "deb", "rpm": "rpm", "pacman": "alpm", "arch": "alpm"}
 _decoder = msgspec.json.Decoder(Report)
 
 
@@ -33,33 +31,8 @@ def report_of(document: bytes) -> Report:
         raise InvalidInput(f"The body is not JSON: {exc}.", pointer="$") from exc
     if rb"\u0000" in document:
         _refuse_nul(document)
-    _check(report)
+    check(report)
     return report
-
-
-def _check(report: Report) -> None:
-    """What the types cannot say: known package types, and versions that have an order."""
-    schemes = _SCHEMES
-    for position, package in enumerate(report.packages or ()):
-        scheme = schemes.get(package.type)
-        if scheme is None:
-            raise InvalidInput(
-                f"Package type {package.type!r} at $.packages[{position}].type is not one of {', '.join(schemes)}.",
-                pointer=f"$.packages[{position}].type",
-            )
-        try:
-            evr_key(scheme, package.evr)
-        except InvalidVersion as exc:
-            raise InvalidInput(
-                f"{exc} ($.packages[{position}].version)", pointer=f"$.packages[{position}].version"
-            ) from exc
-    for position, repository in enumerate(report.repos or ()):
-        if repository.type not in TYPES:
-            raise InvalidInput(
-                f"Repository type {repository.type!r} at $.repos[{position}].type is not one of "
-                f"{', '.join(sorted(TYPES))}.",
-                pointer=f"$.repos[{position}].type",
-            )
 
 
 def _refuse_nul(document: bytes) -> None:

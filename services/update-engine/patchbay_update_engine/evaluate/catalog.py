@@ -149,6 +149,7 @@ FAMILY_OF_MANAGER = {
     "yum": "dnf",
     "zypper": "zypper",
     "pacman": "pacman",
+    "portage": "portage",
 }
 
 SCHEME_OF_TYPE: dict[str, Scheme] = {
@@ -179,13 +180,17 @@ def policy_of(report: Report) -> Policy:
 
 
 def installed_of(package: ReportPackage) -> InstalledPackage:
-    """A reported package as the rules read it. Raises InvalidVersion."""
+    """A reported package as the rules read it; a type whose order is not known has an empty key.
+
+    Raises InvalidVersion.
+    """
     evr = package.evr
+    scheme = SCHEME_OF_TYPE.get(package.type)
     return InstalledPackage(
         name=package.name,
         arch=package.arch,
         evr=evr,
-        evr_key=evr_key(SCHEME_OF_TYPE[package.type], evr),
+        evr_key=evr_key(scheme, evr) if scheme else b"",
         status=package.status,
         held=package.held,
         source=package.source,

@@ -5,13 +5,33 @@ from collections.abc import Callable, Sequence
 from patchbay_shared.errors import InvalidInput
 
 from patchbay_update_engine.evaluate import apt, dnf, pacman, zypper
-from patchbay_update_engine.evaluate.catalog import FAMILY_OF_MANAGER, Catalog, CatalogRepository, Policy
+from patchbay_update_engine.evaluate.catalog import (
+    FAMILY_OF_MANAGER,
+    Catalog,
+    CatalogRepository,
+    InstalledPackage,
+    Policy,
+)
+from patchbay_update_engine.evaluate.verdict import Verdict
+
+
+class InventoryOnly:
+    """The catalog of a family without rules: its packages are known, nothing is concluded from them."""
+
+    def evaluate(self, installed: Sequence[InstalledPackage], *, machine_id: str = "") -> list[Verdict]:
+        return []
+
+
+def _inventory_only(_repositories: Sequence[CatalogRepository], _policy: Policy) -> Catalog:
+    return InventoryOnly()
+
 
 _FAMILIES: dict[str, Callable[[Sequence[CatalogRepository], Policy], Catalog]] = {
     "apt": apt.compile_catalog,
     "dnf": dnf.compile_catalog,
     "zypper": zypper.compile_catalog,
     "pacman": pacman.compile_catalog,
+    "portage": _inventory_only,
 }
 
 

@@ -33,6 +33,17 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), sa.Identity(always=True), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("token_hash", sa.LargeBinary(), nullable=False, comment="SHA-256 of the token"),
+        sa.Column("use_limit", sa.Integer(), nullable=True, comment="how many hosts it lets in; null: any number"),
+        sa.Column(
+            "networks",
+            sa.ARRAY(sa.Text()),
+            server_default="{}",
+            nullable=False,
+            comment="CIDR; empty: from anywhere",
+        ),
+        sa.Column(
+            "tags", sa.ARRAY(sa.Text()), server_default="{}", nullable=False, comment="given to each of its hosts"
+        ),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
@@ -41,16 +52,42 @@ def upgrade() -> None:
         info={"writer": "api"},
     )
     op.create_table(
-        "host_credential",
-        sa.Column("token_hash", sa.LargeBinary(), nullable=False, comment="SHA-256 of the host's token"),
+        "host_approval",
         sa.Column("host_id", sa.Uuid(), nullable=False),
-        sa.Column("enrolment_token_id", sa.Integer(), nullable=False),
+        sa.Column("approved_by", sa.Text(), nullable=False, comment="user name"),
+        sa.Column("approved_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("host_id", name=op.f("pk_host_approval")),
+        info={"writer": "api"},
+    )
+    op.create_table(
+        "host_credential",
+        sa.Column(
+            "token_hash",
+            sa.LargeBinary(),
+            nullable=False,
+            comment="SHA-256 of the host's token, or of a shared token and the host's name",
+        ),
+        sa.Column("host_id", sa.Uuid(), nullable=False),
+        sa.Column("enrolment_token_id", sa.Integer(), nullable=True, comment="null: a client of protocol1_networks"),
         sa.Column("hostname", sa.Text(), nullable=False, comment="as given when enrolling"),
         sa.Column("machine_id", sa.Text(), nullable=False),
+        sa.Column(
+            "shared_token",
+            sa.Boolean(),
+            server_default="false",
+            nullable=False,
+            comment="it has no token of its own",
+        ),
+        sa.Column(
+            "pending", sa.Boolean(), server_default="false", nullable=False, comment="it reports once approved"
+        ),
         sa.Column("enrolled_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_host_credential")),
         info={"writer": "ingest"},
+    )
+    op.create_index(
+        "ix_host_credential_enrolment_token_id", "host_credential", ["enrolment_token_id", "hostname"], unique=False
     )
     op.create_index(op.f("ix_host_credential_host_id"), "host_credential", ["host_id"], unique=False)
     op.create_table(
@@ -356,6 +393,13 @@ def upgrade() -> None:
         sa.Column("hostname", sa.Text(), nullable=False),
         sa.Column("machine_id", sa.Text(), nullable=False),
         sa.Column(
+            "machine_id_shared",
+            sa.Boolean(),
+            server_default="false",
+            nullable=False,
+            comment="another host reports the same machine-id: one was cloned from the other",
+        ),
+        sa.Column(
             "facts",
             postgresql.JSONB(astext_type=sa.Text()),
             nullable=False,
@@ -384,6 +428,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_host_evaluation_id"), "host", ["evaluation_id"], unique=False)
     op.create_index(op.f("ix_host_hostname"), "host", ["hostname"], unique=False)
+    op.create_index(op.f("ix_host_machine_id"), "host", ["machine_id"], unique=False)
     op.create_index(op.f("ix_host_package_set_id"), "host", ["package_set_id"], unique=False)
     op.create_index(op.f("ix_host_repository_set_id"), "host", ["repository_set_id"], unique=False)
     op.create_table(
@@ -435,6 +480,7 @@ def downgrade() -> None:
     op.drop_table("verdict")
     op.drop_index(op.f("ix_host_repository_set_id"), table_name="host")
     op.drop_index(op.f("ix_host_package_set_id"), table_name="host")
+    op.drop_index(op.f("ix_host_machine_id"), table_name="host")
     op.drop_index(op.f("ix_host_hostname"), table_name="host")
     op.drop_index(op.f("ix_host_evaluation_id"), table_name="host")
     op.drop_table("host")
@@ -462,7 +508,9 @@ def downgrade() -> None:
     op.drop_index("ix_package_name", table_name="package")
     op.drop_table("package")
     op.drop_index(op.f("ix_host_credential_host_id"), table_name="host_credential")
+    op.drop_index("ix_host_credential_enrolment_token_id", table_name="host_credential")
     op.drop_table("host_credential")
+    op.drop_table("host_approval")
     op.drop_table("enrolment_token")
     op.drop_table("dead_letter")
     # ### end Alembic commands ###

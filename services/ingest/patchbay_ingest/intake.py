@@ -1,0 +1,112 @@
+"""What becomes of a decoded report: queued with its receipt; and of a refused one: a note for its host."""
+
+import hashlib
+import time
+from queue import Full, Queue
+from threading import Lock, Thread
+from uuid import UUID
+
+import msgspec
+import zstandard
+from patchbay_shared.bus import Bus
+from patchbay_shared.errors import Unavailable
+from patchbay_shared.log import get_logger
+from patchbay_shared.messages import REPORT_RECEIVED, REPORT_REFUSED, ReportReceived, ReportRefused
+from patchbay_shared.receipts import new_receipt_id
+from patchbay_shared.report import Report
+
+from patchbay_ingest.identity import Caller
+
+log = get_logger("ingest")
+
+REFUSALS_WAITING = 1_000
+REFUSAL_PAUSE_SECONDS = 5.0
+REASON_MAX_CHARACTERS = 2_000
+
+
+def accept(bus: Bus, caller: Caller, report: Report, *, size_bytes: int, note: str = "") -> UUID:
+    """Queue a report; it is durable when this returns. The id of its receipt. Raises Unavailable."""
+    if caller.tags:
+        report = msgspec.structs.replace(report, tags=list(dict.fromkeys([*report.tags, *caller.tags])))
+    content = content_of(report)
+    header = ReportReceived(
+        receipt_id=new_receipt_id(),
+        host_id=caller.host_id,
+        received_at=time.time(),
+        content_digest=hashlib.sha256(content).hexdigest(),
+        size_bytes=size_bytes,
+        collected_at=report.collected_at,
+        note=note[:REASON_MAX_CHARACTERS],
+    )
+    bus.publish(
+        REPORT_RECEIVED,
+        zstandard.ZstdCompressor(level=1).compress(content),
+        {"report": msgspec.json.encode(header).decode()},
+        wait=True,
+    )
+    log.info("report_accepted", host_id=str(caller.host_id), receipt_id=str(header.receipt_id), bytes=size_bytes)
+    return header.receipt_id
+
+
+def content_of(report: Report) -> bytes:
+    """The report as it travels: everything that can change a fact or a verdict, and no times.
+
+    msgpack of `Report` without what differs between two reports of an unchanged host.
+    """
+    return msgspec.msgpack.encode(
+        msgspec.structs.replace(report, collected_at=None, collect_seconds=None, digests={})
+    )
+
+
+class Refusals:
+    """Tells the engine of refused reports, beside the answering of requests and never in its way.
+
+    What cannot be told for long, or when too many wait, is only logged.
+    """
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._waiting: Queue[ReportRefused] = Queue(REFUSALS_WAITING)
+        self._thread: Thread | None = None
+        self._lock = Lock()
+
+    def tell(self, host_id: UUID, *, reason: str, size_bytes: int) -> UUID:
+        """Leave a receipt with the reason; returns its id at once."""
+        text = reason.replace("\x00", "\ufffd")[:REASON_MAX_CHARACTERS]
+        refused = ReportRefused(new_receipt_id(), host_id, time.time(), size_bytes, text)
+        log.warning("report_refused", host_id=str(host_id), receipt_id=str(refused.receipt_id), reason=text)
+        try:
+            self._waiting.put_nowait(refused)
+        except Full:
+            log.error("refusal_not_told", receipt_id=str(refused.receipt_id))
+        with self._lock:
+            if self._thread is None:  # made here and not in __init__, which runs before a server forks
+                self._thread = Thread(target=self._work, name="refusals", daemon=True)
+                self._thread.start()
+        return refused.receipt_id
+
+    def wait(self) -> None:
+        """Return when everything has been told."""
+        self._waiting.join()
+
+    def _work(self) -> None:
+        while True:
+            refused = self._waiting.get()
+            try:
+                self._publish(msgspec.json.encode(refused))
+            except Exception as exc:
+                log.error("refusal_not_told", receipt_id=str(refused.receipt_id), exc_info=exc)
+            finally:
+                self._waiting.task_done()
+
+    def _publish(self, body: bytes) -> None:
+        deadline = time.monotonic() + 600
+        while True:
+            try:
+                self._bus.publish(REPORT_REFUSED, body)
+            except Unavailable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(REFUSAL_PAUSE_SECONDS)
+            else:
+                return

@@ -1,0 +1,102 @@
+"""Ingest as its clients see it, with a queue whose other end can be looked at."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+import zstandard
+from flask.testing import FlaskClient
+from patchbay_ingest.app import make_app
+from patchbay_shared.bus import Bus, Delivery, Subscription
+from patchbay_shared.db import Database
+from patchbay_shared.messages import FRESH_REPORTS, REFUSALS, ReportReceived, ReportRefused
+from patchbay_shared.report import Report
+from patchbay_shared.service import Context
+from patchbay_shared.settings import settings_from
+from patchbay_shared.tables import enrolment_token
+from sqlalchemy import insert
+
+FLEET_TOKEN = "pbe_token-of-a-whole-fleet"
+
+
+class Queue:
+    """The consumer's side of the broker."""
+
+    def __init__(self) -> None:
+        self.headers: list[ReportReceived] = []
+        self.reports: list[Report] = []
+        self.refusals: list[ReportRefused] = []
+
+    def report(self, delivery: Delivery) -> None:
+        self.headers.append(msgspec.json.decode(delivery.headers["report"], type=ReportReceived))
+        content = zstandard.ZstdDecompressor().decompress(delivery.body, 1 << 26)
+        self.reports.append(msgspec.msgpack.decode(content, type=Report))
+
+    def refusal(self, delivery: Delivery) -> None:
+        self.refusals.append(msgspec.json.decode(delivery.body, type=ReportRefused))
+
+
+class Ingest:
+    """An ingest with settings of the test's choice."""
+
+    def __init__(self, database_of: Callable[[str | None], Database], **settings: Any) -> None:
+        self.owner = database_of(None)
+        self.queue = Queue()
+        bus = Bus("memory://", timeout_seconds=10)
+        bus.declare()
+        self._stop = threading.Event()
+        self._consumers = [
+            threading.Thread(target=bus.consume, args=(Subscription(spec, handle), self._stop))
+            for spec, handle in ((FRESH_REPORTS, self.queue.report), (REFUSALS, self.queue.refusal))
+        ]
+        for each in self._consumers:
+            each.start()
+        self.app = make_app(Context(settings_from({}, **settings), database_of("ingest"), bus))
+        self.client: FlaskClient = self.app.test_client()
+
+    def add_token(self, token: str = FLEET_TOKEN, **values: Any) -> str:
+        with self.owner.transaction() as connection:
+            connection.execute(
+                insert(enrolment_token).values(
+                    name="test", token_hash=hashlib.sha256(token.encode()).digest(), **values
+                )
+            )
+        return token
+
+    def refusals(self, count: int) -> list[ReportRefused]:
+        """The refusals that the engine was told of, once there are so many."""
+        self.app.extensions["refusals"].wait()
+        pause = threading.Event()
+        for _ in range(500):
+            if len(self.queue.refusals) >= count:
+                break
+            pause.wait(0.02)
+        return self.queue.refusals
+
+    def stop(self) -> None:
+        self._stop.set()
+        for each in self._consumers:
+            each.join()
+
+
+@pytest.fixture
+def ingest_with(database_of: Callable[[str | None], Database]) -> Iterator[Callable[..., Ingest]]:
+    """Make an ingest with an enrolment token FLEET_TOKEN."""
+    made: list[Ingest] = []
+
+    def make(**settings: Any) -> Ingest:
+        made.append(Ingest(database_of, **settings))
+        made[-1].add_token()
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.stop()
+
+
+@pytest.fixture
+def ingest(ingest_with: Callable[..., Ingest]) -> Ingest:
+    return ingest_with()
