@@ -177,10 +177,12 @@ class RecordingBus(Bus):
     def __init__(self) -> None:
         super().__init__("memory://")
         self.changes: list[RepositoryChanged] = []
+        self.changed = threading.Event()
 
     def publish(self, routing_key: str, body: bytes, headers: Any = None, *, wait: bool = False) -> None:
         if routing_key == REPOSITORY_CHANGED:
             self.changes.append(msgspec.json.decode(body, type=RepositoryChanged))
+            self.changed.set()
         super().publish(routing_key, body, headers, wait=wait)
 
 

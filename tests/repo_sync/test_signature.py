@@ -117,14 +117,37 @@ def test_a_stripped_signature_is_untrusted(shared: Path, keyring_dir: Path) -> N
         verifier.check(release, None, verified_by="fe847fc358ea27c047aa91e50d5bea948c800d81")
 
 
-def test_the_key_that_a_source_names_is_the_only_one(shared: Path, keyring_dir: Path) -> None:
-    """Signed-By with another key: ours, although known, does not count."""
-    other = (shared / "oracle/repos/keys/unrelated.asc").read_text()
-    source = ReportRepository(id="x", type="deb", signed_by=other)
-    verifier = Verifier(str(keyring_dir), required=False, system_folders=[])
+def test_a_key_that_only_a_host_names_vouches_for_nobody(shared: Path) -> None:
+    """Otherwise whoever owns one host could vouch for what every host is told."""
+    key = (shared / "oracle/repos/keys/oracle-archive.asc").read_text()
+    source = ReportRepository(id="x", type="deb", signed_by=key)
     data = (broken(shared, "good") / "InRelease").read_bytes()
 
-    assert verifier.check(data, None, clear_signed=True, definition=source).fingerprint == ""
+    outcome = Verifier("", required=False, system_folders=[]).check(data, None, clear_signed=True, definition=source)
+
+    assert outcome.fingerprint == ""
+    assert "Only a host names the key" in outcome.note
+    with pytest.raises(Untrusted, match="PATCHBAY_REQUIRE_SIGNATURES"):
+        Verifier("", required=True, system_folders=[]).check(data, None, clear_signed=True, definition=source)
+
+
+def test_a_key_that_only_a_host_names_still_shows_alterations(shared: Path) -> None:
+    """The publisher's key is the publisher's key, whoever brings it."""
+    key = (shared / "oracle/repos/keys/oracle-archive.asc").read_text()
+    source = ReportRepository(id="x", type="deb", signed_by=key.replace("\n\n", "\n.\n", 1))
+    data = (broken(shared, "tampered-release") / "InRelease").read_bytes()
+
+    with pytest.raises(Untrusted, match="does not hold"):
+        Verifier("", required=False, system_folders=[]).check(data, None, clear_signed=True, definition=source)
+
+
+def test_the_operators_key_counts_whatever_a_host_names(shared: Path, keyring_dir: Path) -> None:
+    """A host cannot take the verification away by naming another key."""
+    source = ReportRepository(id="x", type="deb", signed_by=(shared / "oracle/repos/keys/unrelated.asc").read_text())
+    data = (broken(shared, "good") / "InRelease").read_bytes()
+    verifier = Verifier(str(keyring_dir), required=True, system_folders=[])
+
+    assert verifier.check(data, None, clear_signed=True, definition=source).fingerprint != ""
 
 
 def test_rubbish_is_no_signature(keyring_dir: Path) -> None:

@@ -12,7 +12,7 @@ from patchbay_shared.bus import Delivery
 from patchbay_shared.errors import InvalidInput
 from patchbay_shared.messages import REPOSITORY_REFERENCED, SYNC_REQUESTED, RepositoryNudge
 from patchbay_shared.report import ReportRepository
-from patchbay_shared.service import Context, run_once
+from patchbay_shared.service import Context, WorkerThreads, run_once
 
 MAIN = ("main", "amd64")
 
@@ -127,6 +127,24 @@ def test_an_unreadable_nudge_is_refused() -> None:
 def test_an_unknown_repository_is_no_error(world: Any) -> None:
     """It may have been deleted while the message waited."""
     nudge_handler(world.database)(nudge(SYNC_REQUESTED, uuid4()))
+
+
+def test_the_running_service_goes_from_a_nudge_to_a_change(world: Any, apt_mirror: Any) -> None:
+    """Its threads, its queue and its jobs, as in production but for the transport."""
+    number = world.refer(apt_mirror.source(), MAIN)
+    assert SERVICE.workers is not None
+    context = Context(world.settings, world.database, world.bus)
+    threads = WorkerThreads(context, SERVICE.workers(context))
+    threads.start()
+    try:
+        world.bus.publish(REPOSITORY_REFERENCED, nudge(REPOSITORY_REFERENCED).body)
+        assert world.bus.changed.wait(30)
+        assert threads.dead() == []
+    finally:
+        threads.stop()
+
+    assert world.bus.changes[0].repository_id == number
+    assert len(world.packages()) == 3
 
 
 def test_the_job_syncs_until_nothing_is_due(world: Any, apt_mirror: Any) -> None:

@@ -6,6 +6,9 @@
 | signature of a known key that does not hold | Untrusted | Untrusted |
 | only signatures of unknown keys, or none | accepted, noted "not verified" | Untrusted |
 | the same, after it was verified before | Untrusted: somebody may have stripped it | Untrusted |
+
+A key that stands in a host's own source (Signed-By) is not a known key: whoever owns one host would vouch for what
+every host is told. It still shows alterations.
 """
 
 from collections.abc import Iterable
@@ -114,13 +117,12 @@ def keyring_of(sources: Iterable[Path]) -> Keyring:
 
 
 class Verifier:
-    """Checks signatures with the operator's keyrings, the server's own, and those that a host's source names."""
+    """Checks signatures with the operator's keyrings and the server's own."""
 
     def __init__(self, keyring_dir: str, *, required: bool, system_folders: Iterable[Path] = SYSTEM_FOLDERS) -> None:
-        self._folder = Path(keyring_dir) if keyring_dir else None
         self._required = required
-        folders = [*([self._folder] if self._folder else []), *system_folders]
-        self._all = keyring_of(each for each in folders if each.is_dir())
+        folders = [*([Path(keyring_dir)] if keyring_dir else []), *system_folders]
+        self._keyring = keyring_of(each for each in folders if each.is_dir())
 
     def check(
         self,
@@ -136,37 +138,39 @@ class Verifier:
         `verified_by` is the fingerprint that verified the stored generation. A clear-signed document that nobody can
         verify is given back as it is.
         """
-        keyring = self._keyring(definition)
         if not clear_signed and signature is None:
-            return self._unverified(data, "It is not signed", keyring, verified_by)
-        judgement = keyring.verify(data, None if clear_signed else signature)
+            return self._unverified(data, "It is not signed", verified_by)
+        detached = None if clear_signed else signature
+        judgement = self._keyring.verify(data, detached)
         if judgement.signed is not None:
             return Verified(judgement.signed, judgement.fingerprint)
-        if judgement.known:
+        reason = judgement.reason
+        if not judgement.known and (named := _named_keys(definition)):
+            judgement = named.verify(data, detached)
+            if judgement.signed is not None:
+                data = judgement.signed
+                reason = f"Only a host names the key that signed it ({judgement.fingerprint[-16:].upper()})"
+        if judgement.known and not judgement.fingerprint:
             raise Untrusted("Its signature does not hold: it was changed after it was signed, or its key expired.")
-        return self._unverified(data, judgement.reason, keyring, verified_by)
+        return self._unverified(data, reason, verified_by)
 
-    def _unverified(self, data: bytes, reason: str, keyring: Keyring, verified_by: str) -> Verified:
+    def _unverified(self, data: bytes, reason: str, verified_by: str) -> Verified:
         if self._required:
             raise Untrusted(f"{reason}, and PATCHBAY_REQUIRE_SIGNATURES is on; add its key to PATCHBAY_KEYRING_DIR.")
-        if verified_by and keyring.knows(verified_by):
+        if verified_by and self._keyring.knows(verified_by):
             raise Untrusted(f"{reason}, but what is stored was signed by the known key {verified_by[-16:].upper()}.")
         return Verified(data, "", f"{reason}: not verified.")
 
-    def _keyring(self, definition: ReportRepository | None) -> Keyring:
-        """Only the keys that the source names, where they are at hand; else all."""
-        text = (definition.signed_by if definition else None) or ""
-        if "BEGIN PGP PUBLIC KEY" in text:
-            try:
-                own = Keyring(pysequoia.Cert.split_bytes(_armor(text)))
-            except Exception:  # pysequoia raises its own; apt would refuse the source, the other keys decide here
-                return self._all
-            return own if len(own) else self._all
-        if self._folder and text:
-            named = [self._folder / Path(part).name for part in text.replace(",", " ").split() if "/" in part]
-            if found := [each for each in named if each.is_file()]:
-                return keyring_of(found)
-        return self._all
+
+def _named_keys(definition: ReportRepository | None) -> Keyring | None:
+    """The key block that a source itself contains, if it can be read."""
+    text = (definition.signed_by if definition else None) or ""
+    if "BEGIN PGP PUBLIC KEY" not in text:
+        return None
+    try:
+        return Keyring(pysequoia.Cert.split_bytes(_armor(text)))
+    except Exception:  # pysequoia raises its own; such a key vouches for nothing anyway
+        return None
 
 
 def _armor(text: str) -> bytes:
