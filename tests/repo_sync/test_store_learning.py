@@ -174,3 +174,49 @@ def test_the_history_of_syncs_is_bounded(world: Any, apt_mirror: Any) -> None:
     run_once(workers(Context(world.settings, world.database, world.bus)), "prune-sync-history")
 
     assert [row["result"] for row in world.rows("SELECT result FROM repository_sync")] == ["unchanged"]
+
+
+def use(world: Any, number: Any) -> None:
+    """A host that has the repository configured."""
+    with world.owner.transaction() as connection:
+        connection.exec_driver_sql(
+            f"""
+            INSERT INTO package_set (digest, package_ids, held_ids, config_ids) VALUES ('x', '{{}}', '{{}}', '{{}}');
+            INSERT INTO repository_set (digest, repository_ids, document)
+                VALUES ('x', ARRAY['{number}'::uuid], '{{}}');
+            INSERT INTO host (id, hostname, machine_id, facts, os_name, arch, kernel, boot_id, tags, content_digest,
+                    package_set_id, repository_set_id, package_count, first_report_at, last_report_at, changed_at)
+                SELECT gen_random_uuid(), 'h', '', '{{}}', '', '', '', '', '{{}}', 'x', p.id, r.id, 0,
+                    now(), now(), now()
+                FROM package_set p, repository_set r
+            """
+        )
+
+
+def pause_hours(world: Any) -> float:
+    [row] = world.rows("SELECT extract(epoch FROM next_sync_at - now())::float / 3600 AS pause FROM repository")
+    pause: float = row["pause"]
+    return pause
+
+
+def test_a_repository_that_no_host_uses_waits_a_day(world: Any, apt_mirror: Any) -> None:
+    """Whatever was configured once is not crawled every hour for ever."""
+    world.refer(apt_mirror.source(), MAIN)
+
+    world.sync()
+
+    assert 20 < pause_hours(world) < 28
+
+
+def test_a_repository_that_a_host_uses_again_is_due_at_once(world: Any, apt_mirror: Any) -> None:
+    """The sweep finds it."""
+    number = world.refer(apt_mirror.source(), MAIN)
+    world.sync()
+    use(world, number)
+    assert SERVICE.workers is not None
+
+    run_once(SERVICE.workers(Context(world.settings, world.database, world.bus)), "learn-references")
+
+    assert pause_hours(world) <= 0
+    assert world.syncer().sync_next()
+    assert 0.8 < pause_hours(world) < 1.2

@@ -36,12 +36,13 @@ def nudge_handler(database: Database) -> Callable[[Delivery], None]:
     return handle
 
 
-def learn_references(database: Database) -> Callable[[threading.Event], None]:
-    """The sweep behind REPOSITORY_REFERENCED."""
+def learn_references(database: Database, interval_seconds: float) -> Callable[[threading.Event], None]:
+    """The sweep behind REPOSITORY_REFERENCED; it also wakes what a host uses again."""
 
     def run(_stop: threading.Event) -> None:
         with database.transaction() as connection:
             learnt = store.learn(connection)
+            store.wake_used(connection, interval_seconds=interval_seconds)
         if learnt:
             log.info("repositories_learnt", count=len(learnt))
 

@@ -33,7 +33,11 @@ def workers(context: Context) -> Workers:
                 Job("sync-due" if number == 1 else f"sync-due-{number}", _LOOK_EVERY_SECONDS, sync_due(syncer))
                 for number, syncer in enumerate(syncers, start=1)
             ),
-            Job("learn-references", float(settings.sweep_seconds), learn_references(database)),
+            Job(
+                "learn-references",
+                float(settings.sweep_seconds),
+                learn_references(database, float(settings.sync_interval_seconds)),
+            ),
             Job("prune-sync-history", _PRUNE_EVERY_SECONDS, prune_history(database)),
         ],
     )
@@ -42,7 +46,7 @@ def workers(context: Context) -> Workers:
 SERVICE = Service(
     name="repo-sync",
     summary="Crawls mirrors into the catalogue of packages.",
-    reads=("repository_reference",),
+    reads=("repository_reference", "repository_set", "host"),
     writes=("repository", "mirror", "repository_index", "available_package", "repository_sync"),
     consumes=(SYNC_NUDGES.name,),
     publishes=(REPOSITORY_CHANGED,),

@@ -20,6 +20,12 @@ from patchbay_repo_sync.mirrorlist import bases_of
 
 _log = structlog.get_logger(__name__)
 
+UNUSED_PATIENCE = 24
+"""How many times longer a repository waits that no host uses any more; it costs little and may be wanted again."""
+_USED = """EXISTS (
+    SELECT FROM repository_set s JOIN host h ON h.repository_set_id = s.id
+    WHERE s.repository_ids @> ARRAY[repository.id]
+)"""
 CRAWLED_TYPES = ("deb", "rpm-md", "susetags", "pacman")
 
 
@@ -167,6 +173,17 @@ def request_sync(connection: Connection, ids: Iterable[UUID], *, force: bool) ->
     return due
 
 
+def wake_used(connection: Connection, *, interval_seconds: float) -> int:
+    """Make those due that wait long because no host used them, where one does now."""
+    return connection.execute(
+        text(f"""
+            UPDATE repository SET next_sync_at = now()
+            WHERE enabled AND next_sync_at > now() + make_interval(secs => 2 * :interval) AND {_USED}
+        """),
+        {"interval": interval_seconds},
+    ).rowcount
+
+
 def lease_next(connection: Connection, owner: str, seconds: float) -> Repository | None:
     """Lease the repository that is due longest and that nobody holds; None if there is none."""
     row = connection.execute(
@@ -240,13 +257,14 @@ def finish_sync(
     """Record how it ended and give the lease back; False (and nothing written) if the lease was lost."""
     failed = outcome.result == "failed"
     changed = connection.execute(
-        text("""
+        text(f"""
             UPDATE repository SET state = :state, message = :message, checked_at = clock_timestamp(),
                 failure_count = CASE WHEN :failed THEN failure_count + 1 ELSE 0 END,
                 lease_owner = NULL, leased_until = NULL,
                 -- asked for again while it ran: stay due
                 next_sync_at = CASE WHEN next_sync_at > (SELECT started_at FROM repository_sync WHERE id = :sync)
-                    THEN next_sync_at ELSE clock_timestamp() + make_interval(secs => :wait) END
+                    THEN next_sync_at ELSE clock_timestamp() + make_interval(
+                        secs => :wait * CASE WHEN :failed OR {_USED} THEN 1 ELSE {UNUSED_PATIENCE} END) END
             WHERE id = :id AND lease_owner = :owner
         """),
         {
