@@ -9,10 +9,12 @@ from types import ModuleType
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from kombu import Connection
 from patchbay_api.accounts import hash_password
 from patchbay_api.app import make_app
 from patchbay_shared.bus import Bus
 from patchbay_shared.db import Database
+from patchbay_shared.messages import QUEUES
 from patchbay_shared.service import Context
 from patchbay_shared.settings import settings_from
 from patchbay_shared.tables import user_account
@@ -56,8 +58,13 @@ def database(database_of: Callable[[str | None], Database], password_hash: str) 
 
 @pytest.fixture
 def bus() -> Bus:
-    """A broker in memory."""
-    return Bus("memory://")
+    """A broker in memory, emptied: its queues belong to the process, not to the test."""
+    bus = Bus("memory://")
+    bus.declare()
+    with Connection(bus.url) as connection:
+        for spec in QUEUES:
+            connection.default_channel.queue_purge(spec.name)
+    return bus
 
 
 @pytest.fixture

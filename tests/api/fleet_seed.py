@@ -12,9 +12,12 @@ from patchbay_shared.repositories import repository_id
 from patchbay_shared.tables import (
     evaluation,
     host,
+    host_credential,
     mirror,
+    opinion,
     package,
     package_set,
+    reboot_verdict,
     receipt,
     repository,
     repository_index,
@@ -27,6 +30,7 @@ from sqlalchemy import Connection, insert
 
 _NAMESPACE = UUID("3e6c1f0a-8f0e-4f8e-9a53-0b5a7f3f8a11")
 NOW = datetime.now(UTC)
+WAITING = UUID("5f1f3c6e-0d0c-4f4b-9d6e-1f2a3b4c5d6e")
 
 MAIN = ReportRepository(
     id="deb.debian.org/debian bookworm main",
@@ -199,6 +203,7 @@ def seed_fleet(database: Database, hosts: list[tuple[str, str, str, float, int |
                     changed_at=at - timedelta(hours=5),
                 )
             )
+        _conclusions(connection, next(iter(found.values())))
         receipt_id = uuid4()
         connection.execute(
             insert(receipt).values(
@@ -206,6 +211,41 @@ def seed_fleet(database: Database, hosts: list[tuple[str, str, str, float, int |
             )
         )
     return Fleet(found, {each.id: repository_id(each) for each in (MAIN, SECURITY, VENDOR)}, receipt_id)
+
+
+def _conclusions(connection: Connection, host_id: UUID) -> None:
+    """What the engine concluded for the first host, and one host that waits for approval."""
+    connection.execute(
+        insert(reboot_verdict).values(
+            host_id=host_id,
+            required=True,
+            rule="kernel.newer",
+            why="The host runs kernel 6.1.0-28-amd64, but linux-image-6.1.0-31-amd64 is installed: restart into it.",
+            boot_id="7b1f3c6e-0d0c-4f4b-9d6e-1f2a3b4c5d6e",
+            judged_at=NOW,
+        )
+    )
+    connection.execute(
+        insert(opinion).values(
+            host_id=host_id,
+            client=[{"name": "curl", "to": "7.88.1-10+deb12u12"}],
+            only_client=[],
+            only_server=[{"name": "openssl", "to": "3.0.17-1~deb12u2", "arch": "amd64"}],
+            difference_count=1,
+            reported_at=NOW,
+            compared_at=NOW,
+        )
+    )
+    connection.execute(
+        insert(host_credential).values(
+            token_hash=b"waiting",
+            host_id=WAITING,
+            hostname="waiting.example.com",
+            machine_id="0123456789abcdef0123456789abcdef",
+            pending=True,
+            enrolled_at=NOW - timedelta(hours=3),
+        )
+    )
 
 
 def _repositories(connection: Connection) -> None:

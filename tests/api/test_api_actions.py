@@ -96,6 +96,8 @@ def test_a_revoked_token_is_listed_as_revoked(ask: Callable[[str], FlaskClient])
         ({"name": "a\x00b"}, "$.json.name[0]"),
         ({"name": "x", "expires_in_seconds": 1}, "$.json.expires_in_seconds[0]"),
         ({"name": "x", "nmae": 1}, "$.json.nmae[0]"),
+        ({"name": "x", "networks": ["10.0.0.0/8", "10.0.0.1/8"]}, "$.json.networks[1]"),
+        ({"name": "x", "use_limit": 0}, "$.json.use_limit[0]"),
     ],
 )
 def test_an_invalid_body_is_refused_with_the_place(
@@ -106,3 +108,35 @@ def test_an_invalid_body_is_refused_with_the_place(
 
     assert answer.status_code == 422
     assert pointer.startswith(answer.json["pointer"])
+
+
+def test_the_terms_of_a_token_are_kept(ask: Callable[[str], FlaskClient]) -> None:
+    """How many hosts it lets in, from where, and how they are tagged."""
+    operator = ask("operator")
+    terms = {"use_limit": 40, "networks": ["10.20.0.0/16", "2001:db8::/48"], "tags": ["rack-7"]}
+
+    operator.post("/api/v1/enrolment-tokens", json={"name": "rack 7", **terms})
+
+    [listed] = operator.get("/api/v1/enrolment-tokens").json["items"]
+    assert {name: listed[name] for name in terms} == terms
+
+
+def test_an_approved_host_waits_no_longer(
+    ask: Callable[[str], FlaskClient], fleet: Any, fleet_seed: ModuleType
+) -> None:
+    """The approval names who gave it, and stays with the first."""
+    operator = ask("operator")
+    [waiting] = operator.get("/api/v1/waiting-hosts").json["items"]
+
+    answers = [who.post(f"/api/v1/waiting-hosts/{waiting['host_id']}/approve") for who in (operator, ask("admin"))]
+
+    assert waiting["host_id"] == str(fleet_seed.WAITING)
+    assert [answer.json["approved_by"] for answer in answers] == ["operator", "operator"]
+    assert operator.get("/api/v1/waiting-hosts").json["items"] == []
+
+
+def test_a_host_that_never_enrolled_cannot_be_approved(ask: Callable[[str], FlaskClient]) -> None:
+    """An approval is for somebody who knocked."""
+    answer = ask("operator").post("/api/v1/waiting-hosts/7f0c2c54-4a54-4e4f-8f5e-6c3f8f1d0001/approve")
+
+    assert answer.status_code == 404

@@ -123,6 +123,22 @@ def test_one_host_shows_its_facts(viewer: FlaskClient, fleet: Any) -> None:
     assert answer.json["machine_id"]
 
 
+def test_the_engine_decides_whether_a_host_has_to_restart(viewer: FlaskClient, fleet: Any) -> None:
+    """Its verdict, with the sentence behind it; the host's own word where there is none."""
+    judged, unjudged = viewer.get("/api/v1/hosts?q=web").json["items"]
+
+    assert (judged["reboot_required"], judged["reboot_why"][:27]) == (True, "The host runs kernel 6.1.0-")
+    assert (unjudged["reboot_required"], unjudged["reboot_why"]) == (False, None)
+
+
+def test_one_host_shows_where_its_package_manager_disagrees(viewer: FlaskClient, fleet: Any) -> None:
+    """Two opinions, side by side."""
+    opinion = viewer.get(f"/api/v1/hosts/{fleet.hosts['web-01.example.com']}").json["opinion"]
+
+    assert (opinion["difference_count"], opinion["only_client"]) == (1, [])
+    assert [each["name"] for each in opinion["only_server"]] == ["openssl"]
+
+
 def test_an_unknown_host_is_a_404_with_its_id(viewer: FlaskClient) -> None:
     """The message names what was not found."""
     answer = viewer.get("/api/v1/hosts/7f0c2c54-4a54-4e4f-8f5e-6c3f8f1d0001")

@@ -160,6 +160,46 @@ def test_the_install_line_is_safe_to_paste() -> None:
     assert "'https://x/;rm -rf'" in install_line("https://x/;rm -rf", "pbe_t")
 
 
+def test_the_terms_of_a_token_can_be_typed(admin: FlaskClient, form_token: FormToken) -> None:
+    """Commas and spaces both separate."""
+    terms = {"use_limit": "40", "networks": "10.20.0.0/16, 2001:db8::/48", "tags": "web production"}
+
+    admin.post("/hosts/add", data={"csrf_token": form_token(admin, "/hosts/add"), "name": "rack 7", **terms})
+
+    page = " ".join(admin.get("/hosts/add").text.split())
+    assert "at most 40 hosts from 10.20.0.0/16, 2001:db8::/48 tagged web, production" in page
+
+
+def test_a_mistyped_network_is_said_and_the_form_kept(admin: FlaskClient, form_token: FormToken) -> None:
+    """Nothing has to be typed twice."""
+    data = {"csrf_token": form_token(admin, "/hosts/add"), "name": "rack 7", "networks": "10.20.0.0/99"}
+
+    answer = admin.post("/hosts/add", data=data)
+
+    assert answer.status_code == 422
+    assert "Not a network such as" in answer.text
+    assert 'value="rack 7"' in answer.text
+
+
+def test_a_waiting_host_is_approved_with_one_click(admin: FlaskClient, fleet: Any, form_token: FormToken) -> None:
+    """The dashboard says that it waits, the page of hosts to add lets it in."""
+    assert "1 host enrolled and waits for approval" in admin.get("/").text
+    [action] = re.findall(r'action="(/hosts/add/[0-9a-f-]+/approve)"', admin.get("/hosts/add").text)
+
+    answer = admin.post(action, data={"csrf_token": form_token(admin, "/hosts/add")}, follow_redirects=True)
+
+    assert "The host was approved" in answer.text
+    assert "waiting.example.com" not in answer.text
+
+
+def test_two_opinions_are_shown_side_by_side(admin: FlaskClient, fleet: Any) -> None:
+    """What only one side lists is named."""
+    page = admin.get(_host(fleet, "web-01.example.com", "?tab=facts")).text
+
+    assert "1 update of which only one side knows" in page
+    assert "Only Patchbay" in page
+
+
 def test_a_token_is_revoked_from_the_list(admin: FlaskClient, form_token: FormToken) -> None:
     """It stays in the list, as revoked."""
     page = admin.post("/hosts/add", data={"csrf_token": form_token(admin, "/hosts/add"), "name": "x"}).text

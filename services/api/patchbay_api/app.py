@@ -7,6 +7,7 @@ from flask import Flask, Response, request
 from patchbay_shared.http import add_health, add_problem_handlers
 from patchbay_shared.service import Context
 
+from patchbay_api.approvals import approvals
 from patchbay_api.dashboard import dashboard
 from patchbay_api.documentation import add_documentation
 from patchbay_api.enrolment import enrolment
@@ -18,7 +19,7 @@ from patchbay_api.repositories import repositories
 from patchbay_api.resource import PREFIX
 from patchbay_api.sessions import sessions
 
-RESOURCES = (sessions, dashboard, hosts, host_updates, repositories, receipts, enrolment)
+RESOURCES = (sessions, dashboard, hosts, host_updates, repositories, receipts, enrolment, approvals)
 MAX_BODY_BYTES = 64_000
 VERSION = "1.0.0"
 

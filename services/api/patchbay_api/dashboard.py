@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import Schema, fields
 
 from patchbay_api.resource import Resource, context
-from patchbay_api.store import fleet
+from patchbay_api.store import approvals, fleet
 
 dashboard = Resource("dashboard", "The fleet at a glance.")
 
@@ -55,6 +55,7 @@ class Dashboard(Schema):
     hosts = fields.Nested(HostTotals, required=True)
     repositories = fields.Nested(RepositoryTotals, required=True)
     operating_systems = fields.List(fields.Nested(OperatingSystem), required=True)
+    waiting_host_count = _count("Enrolled hosts that wait for an operator's approval.")
     dead_letter_count = _count("Messages that could not be handled.")
 
 
@@ -66,5 +67,6 @@ def get_dashboard() -> dict[str, Any]:
             "hosts": fleet.host_totals(connection),
             "repositories": fleet.repository_totals(connection),
             "operating_systems": fleet.operating_systems(connection),
+            "waiting_host_count": approvals.waiting_count(connection),
             "dead_letter_count": fleet.dead_letter_count(connection),
         }

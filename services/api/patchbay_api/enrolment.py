@@ -1,9 +1,10 @@
 """Tokens with which new hosts may enrol."""
 
+from ipaddress import ip_network
 from typing import Any
 
 from flask import abort
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 from patchbay_shared.tables import enrolment_token
 
 from patchbay_api.accounts import new_token
@@ -17,6 +18,13 @@ enrolment = Resource("enrolment", "Tokens with which new hosts may enrol.")
 LONGEST_SECONDS = 366 * 86_400
 
 
+def _network(text: str) -> None:
+    try:
+        ip_network(text)
+    except ValueError as exc:
+        raise ValidationError("Not a network such as 10.20.0.0/16 or 2001:db8::/48.") from exc
+
+
 class NewToken(Schema):
     """What a token is for, and for how long."""
 
@@ -27,27 +35,51 @@ class NewToken(Schema):
         validate=validate.Range(60, LONGEST_SECONDS),
         metadata={"description": "null: until it is revoked."},
     )
+    use_limit = fields.Integer(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(1, 1_000_000),
+        metadata={"description": "How many hosts it lets in; null: any number."},
+    )
+    networks = fields.List(
+        fields.String(validate=[validate.Length(1, 50), _network]),
+        load_default=list,
+        validate=validate.Length(max=50),
+        metadata={"description": "Networks (CIDR) that hosts must enrol from; empty: from anywhere."},
+    )
+    tags = fields.List(
+        fields.String(validate=[validate.Length(1, 100), validate.Regexp(STORABLE)]),
+        load_default=list,
+        validate=validate.Length(max=50),
+        metadata={"description": "Given to each of its hosts."},
+    )
 
 
-class Token(Schema):
-    """A token, without its text."""
-
+class _Terms(Schema):
     id = fields.Integer(required=True)
     name = fields.String(required=True)
+    use_limit = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "How many hosts it lets in; null: any number."}
+    )
+    networks = fields.List(
+        fields.String(), required=True, metadata={"description": "From where (CIDR); empty: from anywhere."}
+    )
+    tags = fields.List(fields.String(), required=True, metadata={"description": "Given to each of its hosts."})
     created_at = fields.AwareDateTime(required=True)
     expires_at = fields.AwareDateTime(required=True, allow_none=True)
+
+
+class Token(_Terms):
+    """A token, without its text."""
+
     revoked_at = fields.AwareDateTime(required=True, allow_none=True)
     host_count = fields.Integer(required=True, metadata={"description": "Hosts that enrolled with it."})
 
 
-class CreatedToken(Schema):
+class CreatedToken(_Terms):
     """A new token; its text is shown this once."""
 
-    id = fields.Integer(required=True)
-    name = fields.String(required=True)
     token = fields.String(required=True)
-    created_at = fields.AwareDateTime(required=True)
-    expires_at = fields.AwareDateTime(required=True, allow_none=True)
 
 
 @enrolment.get("/enrolment-tokens", page_of(Token, "TokenPage"), query=PageQuery, role="operator")
@@ -70,7 +102,13 @@ def create_enrolment_token(body: dict[str, Any]) -> dict[str, Any]:
     token = new_token("pbe")
     with context().database.transaction() as connection:
         row = store.add_enrolment_token(
-            connection, body["name"], token_hash(token), expires_in_seconds=body["expires_in_seconds"]
+            connection,
+            body["name"],
+            token_hash(token),
+            expires_in_seconds=body["expires_in_seconds"],
+            use_limit=body["use_limit"],
+            networks=body["networks"],
+            tags=body["tags"],
         )
     return {**row, "token": token}
 

@@ -69,7 +69,10 @@ class Host(Schema):
         metadata={"description": "Number of verdicts by state."},
     )
     reboot_required = fields.Boolean(
-        required=True, allow_none=True, metadata={"description": "null: the host did not say."}
+        required=True, allow_none=True, metadata={"description": "null: nothing says so."}
+    )
+    reboot_why = fields.String(
+        required=True, allow_none=True, metadata={"description": "What that rests on; null: not judged yet."}
     )
     package_count = fields.Integer(required=True)
     repository_count = fields.Integer(required=True, metadata={"description": "Enabled repositories."})
@@ -82,11 +85,39 @@ class Host(Schema):
     evaluated_at = fields.AwareDateTime(required=True, allow_none=True)
 
 
+class OpinionUpdate(Schema):
+    """One update as one side lists it."""
+
+    name = fields.String(required=True)
+    arch = fields.String()
+    to = fields.String(required=True)
+
+
+class Opinion(Schema):
+    """The package manager's own list of updates beside Patchbay's; the lists are null until compared."""
+
+    difference_count = fields.Integer(required=True, allow_none=True)
+    only_client = fields.List(fields.Nested(OpinionUpdate), required=True, allow_none=True)
+    only_server = fields.List(fields.Nested(OpinionUpdate), required=True, allow_none=True)
+    reported_at = fields.AwareDateTime(required=True)
+    compared_at = fields.AwareDateTime(required=True, allow_none=True)
+
+
 class HostDetail(Host):
     """One host with everything that it says of itself."""
 
     machine_id = fields.String(required=True)
+    machine_id_shared = fields.Boolean(
+        required=True,
+        metadata={"description": "Another host reports the same machine-id: one was cloned from the other."},
+    )
     boot_id = fields.String(required=True)
+    opinion = fields.Nested(
+        Opinion,
+        required=True,
+        allow_none=True,
+        metadata={"description": "null: the host's reports carry no list of its package manager."},
+    )
     facts = fields.Dict(
         keys=fields.String(),
         required=True,
@@ -131,7 +162,7 @@ def get_host(host_id: UUID) -> dict[str, Any]:
     """Show one host."""
     with context().database.transaction() as connection:
         [found] = _with_health(connection, [host_or_404(connection, host_id)])
-    return found
+        return {**found, "opinion": store.opinion_of(connection, host_id)}
 
 
 @hosts.post("/hosts/<uuid:host_id>/evaluate", Requested, status=202, role="operator")
@@ -163,7 +194,7 @@ def _filtered(query: dict[str, Any]) -> Select[Any]:
     conditions: dict[str, ColumnElement[bool]] = {
         "updates": store.updates > 0,
         "security": store.security > 0,
-        "reboot": host.c.reboot_required.is_(True),
+        "reboot": store.reboot_required.is_(True),
         "silent": store.silent,
     }
     for name, condition in conditions.items():

@@ -1,6 +1,6 @@
 """The API: every read and every operator's action, as JSON below /api/v1.
 
-Reads all tables. Writes accounts, sessions and enrolment tokens. Publishes `sync.requested` and
+Reads all tables. Writes accounts, sessions, enrolment tokens and approvals. Publishes `sync.requested` and
 `evaluation.requested`, which repo-sync and update-engine act on.
 """
 
@@ -8,6 +8,7 @@ from patchbay_shared.messages import EVALUATION_REQUESTED, SYNC_REQUESTED
 from patchbay_shared.service import Service
 
 from patchbay_api.app import make_app
+from patchbay_api.gauges import gauges
 from patchbay_api.resource import PREFIX
 
 SERVICE = Service(
@@ -27,9 +28,12 @@ SERVICE = Service(
         "receipt",
         "dead_letter",
         "host_credential",
+        "reboot_verdict",
+        "opinion",
     ),
-    writes=("user_account", "user_session", "enrolment_token"),
+    writes=("user_account", "user_session", "enrolment_token", "host_approval"),
     publishes=(EVALUATION_REQUESTED, SYNC_REQUESTED),
     app=make_app,
     paths=(PREFIX,),
+    gauges=gauges,
 )

@@ -124,13 +124,12 @@ def _updates(host: dict[str, Any]) -> Pill:
 
 
 def _restart(host: dict[str, Any]) -> Pill:
-    needed = host["reboot_required"]
+    needed, why = host["reboot_required"], host["reboot_why"]
     if needed is None:
-        return Pill("secondary", "Restart unknown", "The host did not say whether it has to be restarted.")
+        return Pill("secondary", "Restart unknown", why or "The host did not say whether it has to be restarted.")
     if not needed:
-        return Pill("green", "No restart", "The host says that it needs none.")
-    reasons = host.get("facts", {}).get("reboot_reasons") or ["The host gave no reason."]
-    return Pill("orange", "Restart needed", "; ".join(str(each) for each in reasons[:3]))
+        return Pill("green", "No restart", why or "The host says that it needs none.")
+    return Pill("orange", "Restart needed", why or "The host itself asks for it.")
 
 
 def _repositories(host: dict[str, Any]) -> Pill:

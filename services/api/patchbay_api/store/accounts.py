@@ -1,5 +1,6 @@
 """People, their sessions and enrolment tokens, in SQL."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,16 @@ LOCK_AFTER_COUNT = 5
 """Failed attempts in a row before the first pause."""
 FIRST_PAUSE_SECONDS = 30
 LONGEST_PAUSE_SECONDS = 900
+
+TOKEN_COLUMNS = (
+    enrolment_token.c.id,
+    enrolment_token.c.name,
+    enrolment_token.c.use_limit,
+    enrolment_token.c.networks,
+    enrolment_token.c.tags,
+    enrolment_token.c.created_at,
+    enrolment_token.c.expires_at,
+)
 
 
 def begin_attempt(connection: Connection, username: str) -> RowMapping | None:
@@ -83,20 +94,29 @@ def end_session(connection: Connection, token_hash: bytes) -> None:
 
 
 def add_enrolment_token(
-    connection: Connection, name: str, token_hash: bytes, *, expires_in_seconds: int | None
+    connection: Connection,
+    name: str,
+    token_hash: bytes,
+    *,
+    expires_in_seconds: int | None,
+    use_limit: int | None = None,
+    networks: Sequence[str] = (),
+    tags: Sequence[str] = (),
 ) -> RowMapping:
-    """The new token's id, name, created_at, expires_at."""
+    """The new token, as TOKEN_COLUMNS."""
     expires_at = func.now() + timedelta(seconds=expires_in_seconds) if expires_in_seconds else None
     return (
         connection.execute(
             insert(enrolment_token)
-            .values(name=name, token_hash=token_hash, expires_at=expires_at)
-            .returning(
-                enrolment_token.c.id,
-                enrolment_token.c.name,
-                enrolment_token.c.created_at,
-                enrolment_token.c.expires_at,
+            .values(
+                name=name,
+                token_hash=token_hash,
+                expires_at=expires_at,
+                use_limit=use_limit,
+                networks=list(networks),
+                tags=list(tags),
             )
+            .returning(*TOKEN_COLUMNS)
         )
         .mappings()
         .one()
@@ -109,10 +129,7 @@ def enrolment_tokens() -> Select[Any]:
         select(func.count()).where(host_credential.c.enrolment_token_id == enrolment_token.c.id).scalar_subquery()
     )
     return select(
-        enrolment_token.c.id,
-        enrolment_token.c.name,
-        enrolment_token.c.created_at,
-        enrolment_token.c.expires_at,
+        *TOKEN_COLUMNS,
         enrolment_token.c.revoked_at,
         enrolled.label("host_count"),
     )

@@ -5,7 +5,14 @@ from typing import Any
 from patchbay_shared.tables import dead_letter, evaluation, host, repository
 from sqlalchemy import Connection, func, literal, select
 
-from patchbay_api.store.hosts import enabled_repositories, security, silent, updates
+from patchbay_api.store.hosts import (
+    enabled_repositories,
+    reboot_required,
+    security,
+    silent,
+    updates,
+    with_conclusions,
+)
 
 OPERATING_SYSTEM_COUNT = 12
 
@@ -34,17 +41,13 @@ def host_totals(connection: Connection) -> dict[str, Any]:
             func.count().filter(updates > 0).label("needing_updates"),
             func.count().filter((updates == 0) & ~up_to_date).label("uncertain"),
             func.count().filter(security > 0).label("security"),
-            func.count().filter(host.c.reboot_required).label("reboot_required"),
+            func.count().filter(reboot_required).label("reboot_required"),
             func.count().filter(silent).label("silent"),
             func.count().filter(~evaluated).label("awaiting_evaluation"),
             func.count().filter(~is_complete).label("incomplete"),
             func.coalesce(func.sum(updates), 0).label("outstanding_updates"),
             func.coalesce(func.sum(security), 0).label("outstanding_security_updates"),
-        ).select_from(
-            host.outerjoin(evaluation, evaluation.c.id == host.c.evaluation_id).outerjoin(
-                incomplete, incomplete.c.set_id == host.c.repository_set_id
-            )
-        )
+        ).select_from(with_conclusions.outerjoin(incomplete, incomplete.c.set_id == host.c.repository_set_id))
     )
     return dict(row.mappings().one())
 

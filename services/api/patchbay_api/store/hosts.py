@@ -10,8 +10,10 @@ from patchbay_shared.report import ReportRepository
 from patchbay_shared.tables import (
     evaluation,
     host,
+    opinion,
     package,
     package_set,
+    reboot_verdict,
     repository,
     repository_set,
     verdict,
@@ -19,6 +21,7 @@ from patchbay_shared.tables import (
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
     RowMapping,
     Select,
     Subquery,
@@ -32,7 +35,14 @@ SILENT_AFTER = timedelta(hours=24)
 
 updates: ColumnElement[int] = func.coalesce(evaluation.c.listed_count, 0)
 security: ColumnElement[int] = func.coalesce(evaluation.c.security_count, 0)
+reboot_required: ColumnElement[bool] = func.coalesce(reboot_verdict.c.required, host.c.reboot_required)
+"""The engine's verdict; the host's own word before there is one; null: nothing says so."""
 silent: ColumnElement[bool] = host.c.last_report_at < func.now() - SILENT_AFTER
+
+
+with_conclusions: FromClause = host.outerjoin(evaluation, host.c.evaluation_id == evaluation.c.id).outerjoin(
+    reboot_verdict, reboot_verdict.c.host_id == host.c.id
+)
 
 
 def hosts() -> Select[Any]:
@@ -44,7 +54,8 @@ def hosts() -> Select[Any]:
         host.c.arch,
         host.c.kernel,
         host.c.tags,
-        host.c.reboot_required,
+        reboot_required.label("reboot_required"),
+        reboot_verdict.c.why.label("reboot_why"),
         host.c.package_count,
         host.c.last_report_at,
         host.c.repository_set_id,
@@ -53,7 +64,7 @@ def hosts() -> Select[Any]:
         evaluation.c.security_count.label("security"),
         evaluation.c.state_counts.label("states"),
         evaluation.c.evaluated_at,
-    ).select_from(host.outerjoin(evaluation, host.c.evaluation_id == evaluation.c.id))
+    ).select_from(with_conclusions)
 
 
 def host_by_id(connection: Connection, host_id: UUID) -> RowMapping | None:
@@ -63,6 +74,7 @@ def host_by_id(connection: Connection, host_id: UUID) -> RowMapping | None:
             hosts()
             .add_columns(
                 host.c.machine_id,
+                host.c.machine_id_shared,
                 host.c.boot_id,
                 host.c.facts,
                 host.c.first_report_at,
@@ -71,6 +83,23 @@ def host_by_id(connection: Connection, host_id: UUID) -> RowMapping | None:
                 host.c.package_set_id,
             )
             .where(host.c.id == host_id)
+        )
+        .mappings()
+        .one_or_none()
+    )
+
+
+def opinion_of(connection: Connection, host_id: UUID) -> RowMapping | None:
+    """The package manager's own list against Patchbay's; None if the host sent none."""
+    return (
+        connection.execute(
+            select(
+                opinion.c.difference_count,
+                opinion.c.only_client,
+                opinion.c.only_server,
+                opinion.c.reported_at,
+                opinion.c.compared_at,
+            ).where(opinion.c.host_id == host_id)
         )
         .mappings()
         .one_or_none()

@@ -2,6 +2,7 @@
 
 import shlex
 from typing import Any
+from uuid import UUID
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
@@ -24,18 +25,32 @@ def form() -> str:
 def create() -> str | tuple[str, int]:
     """Make a token; it is shown this once."""
     lifetime = request.form.get("lifetime", "86400")
-    name = request.form.get("name", "").strip() or "hosts"
+    limit = request.form.get("use_limit", "").strip()
     try:
         made = api().post(
             "/enrolment-tokens",
             token(),
-            {"name": name, "expires_in_seconds": int(lifetime) if lifetime in LIFETIMES and lifetime else None},
+            {
+                "name": request.form.get("name", "").strip() or "hosts",
+                "expires_in_seconds": int(lifetime) if lifetime in LIFETIMES and lifetime else None,
+                "use_limit": limit or None,
+                "networks": _listed("networks"),
+                "tags": _listed("tags"),
+            },
         )
     except Refused as exc:
         if exc.status != 422:
             raise
         return _page(failure=str(exc)), 422
     return _page(made=made, line=install_line(_server(), made["token"]))
+
+
+@pages.post("/hosts/add/<uuid:host_id>/approve")
+def approve(host_id: UUID) -> Response:
+    """Let a host that enrolled report."""
+    api().post(f"/waiting-hosts/{host_id}/approve", token())
+    flash("The host was approved; its next report will be taken.")
+    return redirect(url_for("enrolment.form"), 303)
 
 
 @pages.post("/hosts/add/<int:token_id>/revoke")
@@ -59,6 +74,11 @@ def _server() -> str:
 
 
 def _page(**values: Any) -> str:
+    waiting = api().get("/waiting-hosts", token(), limit=100)["items"]
     tokens = api().get("/enrolment-tokens", token(), limit=100)["items"] if may_operate() else []
-    api().get("/me", token())  # a viewer's ended session must lead to the sign-in, too
-    return render_template("add_host.html", tokens=tokens, lifetimes=LIFETIMES, **values)
+    return render_template("add_host.html", tokens=tokens, waiting=waiting, lifetimes=LIFETIMES, **values)
+
+
+def _listed(field: str) -> list[str]:
+    """What a person typed with commas or spaces between."""
+    return request.form.get(field, "").replace(",", " ").split()

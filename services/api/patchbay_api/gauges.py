@@ -1,0 +1,46 @@
+"""The fleet as gauges, for Prometheus: the numbers of the dashboard, from the same SQL."""
+
+from collections.abc import Mapping
+
+from patchbay_shared import metrics
+from patchbay_shared.metrics import Readings, Source
+from patchbay_shared.queues import queue_gauges
+from patchbay_shared.service import Context
+
+from patchbay_api.store import fleet
+
+CONDITIONS = (
+    "up_to_date",
+    "needing_updates",
+    "uncertain",
+    "security",
+    "reboot_required",
+    "silent",
+    "awaiting_evaluation",
+    "incomplete",
+)
+REPOSITORY_STATES = ("ok", "pending", "failing", "untrusted")
+
+
+def gauges(context: Context) -> Mapping[str, Source]:
+    """What the API's processes give beside their own counters. Every replica gives the same: take the maximum."""
+
+    def fleet_gauges() -> Readings:
+        with context.database.transaction() as connection:
+            hosts = fleet.host_totals(connection)
+            repositories = fleet.repository_totals(connection)
+            dead_letters = fleet.dead_letter_count(connection)
+        return {
+            metrics.HOSTS: {"": hosts["hosts"]},
+            metrics.HOSTS_IN_CONDITION: {each: hosts[each] for each in CONDITIONS},
+            metrics.OUTSTANDING_UPDATES: {
+                "all": hosts["outstanding_updates"],
+                "security": hosts["outstanding_security_updates"],
+            },
+            metrics.REPOSITORIES: {each: repositories[each] for each in REPOSITORY_STATES},
+            metrics.DEAD_LETTERS: {"": dead_letters},
+        }
+
+    if context.bus.in_memory:
+        return {"database": fleet_gauges}
+    return {"database": fleet_gauges, "broker": queue_gauges(context.bus.url)}
