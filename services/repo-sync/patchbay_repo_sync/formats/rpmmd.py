@@ -10,7 +10,6 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from typing import BinaryIO
 
-import createrepo_c
 import defusedxml.ElementTree
 import msgspec
 import structlog
@@ -20,6 +19,7 @@ from patchbay_shared.errors import InvalidInput, InvalidVersion
 from patchbay_shared.versions import evr_key
 
 from patchbay_repo_sync.checksum import Expected, expected
+from patchbay_repo_sync.formats.librpm import createrepo_c
 from patchbay_repo_sync.formats.modulemd import module_metadata
 from patchbay_repo_sync.formats.text import digest64, relative_path
 from patchbay_repo_sync.formats.updateinfo import advisories
