@@ -1,10 +1,10 @@
-"""SQL of ingest: enrolment tokens are read, host credentials are read and written."""
+"""SQL of ingest: host credentials are read and written; tokens, approvals, receipts and verdicts are read."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from patchbay_shared.tables import enrolment_token, host_approval, host_credential
+from patchbay_shared.tables import enrolment_token, evaluation, host_approval, host_credential, receipt, verdict
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, insert, not_, or_, select, text, update
 from sqlalchemy.dialects import postgresql
 
@@ -131,3 +131,35 @@ def add_shared_credential(
         )
         .on_conflict_do_nothing()
     )
+
+
+def outcome(connection: Connection, receipt_id: UUID) -> tuple[Row[Any], Sequence[Row[Any]]] | None:
+    """A receipt (state, unchanged, reason, incomplete_count) and its listed updates; None while there is none."""
+    wanted: Select[Any] = (
+        select(
+            receipt.c.state,
+            receipt.c.unchanged,
+            receipt.c.reason,
+            receipt.c.evaluation_id,
+            func.coalesce(evaluation.c.incomplete_count, 0).label("incomplete_count"),
+        )
+        .select_from(receipt.outerjoin(evaluation, evaluation.c.id == receipt.c.evaluation_id))
+        .where(receipt.c.id == receipt_id)
+    )
+    found = connection.execute(wanted).one_or_none()
+    if found is None:
+        return None
+    updates: Select[Any] = (
+        select(
+            verdict.c.name,
+            verdict.c.arch,
+            verdict.c.installed,
+            verdict.c.candidate,
+            verdict.c.security,
+            verdict.c.repository,
+            verdict.c.why,
+        )
+        .where(verdict.c.evaluation_id == found.evaluation_id, verdict.c.listed)
+        .order_by(verdict.c.name, verdict.c.arch, verdict.c.installed)
+    )
+    return found, connection.execute(updates).all()
