@@ -1,8 +1,12 @@
 """`patchbay run SERVICE`: one service in its own process, against RabbitMQ and PostgreSQL."""
 
 import dataclasses
+import os
 import signal
 import threading
+import time
+from collections.abc import Callable
+from importlib import metadata
 from types import FrameType
 from typing import Any
 
@@ -11,18 +15,28 @@ from gunicorn.app.base import BaseApplication
 from patchbay_shared import log as logs
 from patchbay_shared.bus import Bus
 from patchbay_shared.db import Database
-from patchbay_shared.errors import StartupError
+from patchbay_shared.errors import StartupError, Unavailable
+from patchbay_shared.http import observe_requests
+from patchbay_shared.metrics import Sampled
 from patchbay_shared.migrate import require_current
+from patchbay_shared.proxies import TrustedProxies
 from patchbay_shared.service import Context, Service, WorkerThreads
-from patchbay_shared.settings import Settings
+from patchbay_shared.settings import Settings, comma_separated
+from prometheus_client.multiprocess import mark_process_dead
+
+from patchbay.monitoring import ByPort, MonitoringServer, monitoring_app
 
 log = logs.get_logger("run")
+
+GRACE_SECONDS = 25
+"""How long a stopping process may finish what it has begun; orchestrators wait longer before they kill."""
+_LOOK_AGAIN_SECONDS = 1.0
 
 
 def run(service: Service, settings: Settings) -> None:
     """Run until SIGINT or SIGTERM. Raises StartupError with the one line that the operator needs."""
     if service.name != "web":
-        _require_production(settings)
+        patiently(settings, lambda: _require_production(settings))
     if service.app:
         _HttpProcess(service, settings).run()
     elif service.workers:
@@ -42,6 +56,22 @@ def context_of(service: Service, settings: Settings) -> Context:
     return Context(settings, database, Bus(settings.bus_url, timeout_seconds=settings.publish_timeout_seconds))
 
 
+def patiently(settings: Settings, start: Callable[[], None]) -> None:
+    """Do `start`, again and again for `startup_wait_seconds` while something it needs is not there yet.
+
+    Raises what the last attempt raised.
+    """
+    deadline = time.monotonic() + settings.startup_wait_seconds
+    while True:
+        try:
+            return start()
+        except (StartupError, Unavailable) as exc:
+            if time.monotonic() >= deadline:
+                raise
+            log.info("start_waits", reason=str(exc))
+            time.sleep(_LOOK_AGAIN_SECONDS)
+
+
 def _require_production(settings: Settings) -> None:
     if not settings.database_url:
         raise StartupError("PATCHBAY_DATABASE_URL is not set; give the PostgreSQL that all services share.")
@@ -59,7 +89,7 @@ def _require_production(settings: Settings) -> None:
 
 def _run_workers(service: Service, settings: Settings) -> None:
     context = context_of(service, settings)
-    context.bus.declare()
+    patiently(settings, context.bus.declare)
     assert service.workers is not None  # noqa: S101  (for mypy: the caller has asked)
     workers = WorkerThreads(context, service.workers(context))
     stop = threading.Event()
@@ -67,22 +97,39 @@ def _run_workers(service: Service, settings: Settings) -> None:
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
+    def threads_alive() -> None:
+        if stop.is_set():
+            raise Unavailable("The process is stopping.")
+        if dead := workers.dead():
+            raise Unavailable(f"Worker threads ended: {', '.join(dead)}.")
+
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
+    checks = {"database": context.database.ping, "broker": context.bus.ping, "workers": threads_alive}
     workers.start()
+    monitoring = MonitoringServer(settings, monitoring_app(checks, _gauges(service, context)))
     log.info("service_started", service=service.name)
     while not stop.wait(5.0):
         if dead := workers.dead():
             log.error("worker_threads_ended", threads=dead)
             workers.stop()
             raise StartupError(f"Worker threads of {service.name} ended: {', '.join(dead)}.")
-    workers.stop()
+    workers.stop(within_seconds=GRACE_SECONDS)
+    monitoring.stop()
     context.database.close()
     log.info("service_stopped", service=service.name)
 
 
+def _gauges(service: Service, context: Context) -> Sampled:
+    sources = service.gauges(context) if service.gauges else {}
+    return Sampled(sources, version=metadata.version("patchbay"))
+
+
 class _HttpProcess(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
-    """gunicorn, sized from the settings; each worker makes its own context after the fork."""
+    """gunicorn, sized from the settings; each worker makes its own context after the fork.
+
+    Metrics are answered by the same workers on a second socket, and add up all of them (patchbay_shared.metrics).
+    """
 
     def __init__(self, service: Service, settings: Settings) -> None:
         self._service = service
@@ -90,17 +137,23 @@ class _HttpProcess(BaseApplication):  # type: ignore[misc]  # gunicorn ships no 
         super().__init__()
 
     def load_config(self) -> None:
+        settings = self._settings
+        sockets = [f"{settings.listen}:{settings.port}"]
+        if settings.metrics_port:
+            sockets.append(f"{settings.metrics_listen}:{settings.metrics_port}")
         values: dict[str, Any] = {
-            "bind": f"{self._settings.listen}:{self._settings.port}",
-            "workers": self._settings.http_workers,
+            "bind": sockets,
+            "workers": settings.http_workers,
             "worker_class": "gthread",
-            "threads": self._settings.http_threads,
+            "threads": settings.http_threads,
             "proc_name": f"patchbay {self._service.name}",
-            "graceful_timeout": 25,
+            "graceful_timeout": GRACE_SECONDS,
             "timeout": 120,
             "keepalive": 20,
             "loglevel": "warning",
+            "forwarded_allow_ips": "",  # which proxies are believed is TrustedProxies' business
             "control_socket_disable": True,
+            "child_exit": _forget_process,
         }
         for name, value in values.items():
             if name in self.cfg.settings:
@@ -108,4 +161,14 @@ class _HttpProcess(BaseApplication):  # type: ignore[misc]  # gunicorn ships no 
 
     def load(self) -> Flask:
         assert self._service.app is not None  # noqa: S101  (for mypy: the caller has asked)
-        return self._service.app(context_of(self._service, self._settings))
+        context = context_of(self._service, self._settings)
+        app = self._service.app(context)
+        observe_requests(app, self._service.name)
+        proxied = TrustedProxies(app.wsgi_app, comma_separated(self._settings.trusted_proxies))
+        app.wsgi_app = ByPort(proxied, _gauges(self._service, context), self._settings)  # type: ignore[method-assign]  # Flask's documented place for middleware
+        return app
+
+
+def _forget_process(_server: Any, worker: Any) -> None:
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # prometheus_client has no types here

@@ -1,5 +1,7 @@
 """`patchbay up`, `run`, `migrate` and `settings`: start the services, or prepare for them."""
 
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from patchbay_shared.db import Database
 
 SERVICE_NAMES = ("ingest", "update-engine", "repo-sync", "errata", "api", "web")
+HTTP_SERVICE_NAMES = ("ingest", "api", "web")
 
 
 @click.command()
@@ -32,10 +35,15 @@ def up(port: int | None, data_dir: str | None) -> None:
 @click.option("--port", type=click.IntRange(1, 65_535), help="HTTP port; also PATCHBAY_PORT.")
 def run(service: str, port: int | None) -> None:
     """Run one SERVICE, against the RabbitMQ and PostgreSQL of the settings."""
-    from patchbay.production import run as start  # noqa: PLC0415  (keeps `patchbay --help` quick)
-    from patchbay.services import service_named  # noqa: PLC0415
+    settings = _settings(port=port)
+    with tempfile.TemporaryDirectory(prefix="patchbay-metrics-") as folder:
+        if service in HTTP_SERVICE_NAMES:
+            # prometheus_client looks for this variable when it is imported: gunicorn's workers share their counts.
+            os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
+        from patchbay.production import run as start  # noqa: PLC0415  (after the variable is set)
+        from patchbay.services import service_named  # noqa: PLC0415
 
-    start(service_named(service), _settings(port=port))
+        start(service_named(service), settings)
 
 
 @click.command()
@@ -44,11 +52,13 @@ def migrate() -> None:
     from patchbay_shared.db import Database  # noqa: PLC0415  (keeps `patchbay --help` quick)
     from patchbay_shared.migrate import migrate as upgrade  # noqa: PLC0415
 
+    from patchbay.production import patiently  # noqa: PLC0415
+
     settings = _settings()
     if not settings.database_url:
         raise StartupError("PATCHBAY_DATABASE_URL is not set; `patchbay up` migrates its embedded database itself.")
     owner = Database(settings.database_url, service=None, roles=False)
-    upgrade(owner, roles=settings.database_roles)
+    patiently(settings, lambda: upgrade(owner, roles=settings.database_roles))
     owner.close()
     click.echo("The schema is current.")
 

@@ -30,6 +30,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from kombu.message import Message
 from kombu.messaging import Consumer, Producer
 
+from patchbay_shared import metrics
 from patchbay_shared.errors import InvalidInput, Unavailable
 from patchbay_shared.log import get_logger
 from patchbay_shared.messages import DEAD_LETTERS, MESSAGE_DEAD, QUEUES, QueueSpec
@@ -106,7 +107,11 @@ class Bus:
             headers["x-patchbay-wait"] = token = uuid.uuid4().hex
             handled = self._waiting[token] = threading.Event()
         try:
-            self._publish(routing_key, body, headers)
+            with (
+                metrics.PUBLISH_SECONDS.labels(routing_key).time(),
+                metrics.PUBLISH_FAILURES.labels(routing_key).count_exceptions(),
+            ):
+                self._publish(routing_key, body, headers)
             if handled and not handled.wait(self._timeout_seconds):
                 raise Unavailable("The report was not handled in time; send it again later.")
         finally:
@@ -172,9 +177,11 @@ class Bus:
         delivery = Delivery(routing_key=routing_key, headers=headers, body=body)
         attempts, pause, first_at = 0, _FIRST_PAUSE_SECONDS, time.time()
         while True:
+            outcome = metrics.MessageClock(subscription.queue.name)
             try:
                 subscription.handle(delivery)
             except Unavailable as exc:
+                outcome.ended("waiting")
                 log.warning("handler_waits", queue=subscription.queue.name, error=str(exc))
                 if stop.wait(pause):
                     return  # unacknowledged: the broker hands it to the next consumer
@@ -183,11 +190,14 @@ class Bus:
             except Exception as exc:
                 attempts += 1
                 final = isinstance(exc, InvalidInput) or attempts >= ATTEMPTS
+                outcome.ended("buried" if final else "failed")
                 log.error("handler_failed", queue=subscription.queue.name, attempts=attempts, exc_info=exc)
                 if not final:
                     continue
                 if subscription.queue is not DEAD_LETTERS:
                     self._bury(delivery, subscription.queue, exc, attempts, first_at)
+            else:
+                outcome.ended("handled")
             message.ack()
             if waiter and (event := self._waiting.get(waiter)):
                 event.set()

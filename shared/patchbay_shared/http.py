@@ -1,14 +1,16 @@
-"""Plumbing of the services that speak HTTP: problem documents (RFC 9457), health, security headers."""
+"""Plumbing of the services that speak HTTP: problem documents (RFC 9457), health, times of requests."""
 
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, g, jsonify, request, request_finished, request_started
 from werkzeug.exceptions import HTTPException
 
 from patchbay_shared.errors import InvalidInput, PatchbayError, Unavailable
 from patchbay_shared.log import get_logger
+from patchbay_shared.metrics import HTTP_SECONDS
 
 log = get_logger("http")
 
@@ -66,6 +68,22 @@ def add_problem_handlers(app: Flask) -> None:
     def unexpected(exc: Exception) -> Response:
         log.error("request_failed", exc_info=exc)
         return problem(500, "Patchbay made a mistake; the log of the service says which.")
+
+
+def observe_requests(app: Flask, service: str) -> None:
+    """Time every request by its route; what no route answers is the route "none"."""
+
+    def started(_app: Flask, **_: Any) -> None:
+        g.request_started_at = time.perf_counter()
+
+    def finished(_app: Flask, response: Response, **_: Any) -> None:
+        route = request.url_rule.rule if request.url_rule else "none"
+        method = request.method if request.url_rule else "any"
+        seconds = time.perf_counter() - g.get("request_started_at", time.perf_counter())
+        HTTP_SECONDS.labels(service, method, route, str(response.status_code)).observe(seconds)
+
+    request_started.connect(started, app, weak=False)
+    request_finished.connect(finished, app, weak=False)
 
 
 def add_health(app: Flask, checks: dict[str, Callable[[], None]]) -> None:

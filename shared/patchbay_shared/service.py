@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from patchbay_shared.bus import Bus, Subscription
 from patchbay_shared.db import Database
 from patchbay_shared.errors import Unavailable
 from patchbay_shared.log import get_logger
+from patchbay_shared.metrics import Source, timed_job
 from patchbay_shared.settings import Settings
 
 log = get_logger("service")
@@ -62,6 +63,8 @@ class Service:
     more_paths: Callable[[Settings], tuple[str, ...]] | None = None
     """Further such prefixes, where they depend on the settings."""
     workers: Callable[[Context], Workers] | None = None
+    gauges: Callable[[Context], Mapping[str, Source]] | None = None
+    """Readers of gauges by the name of what they read from, for a service whose processes serve HTTP."""
 
 
 class WorkerThreads:
@@ -97,7 +100,8 @@ def _repeat(job: Job, stop: threading.Event) -> None:
     while not stop.is_set():
         with structlog.contextvars.bound_contextvars(job=job.name):
             try:
-                job.run(stop)
+                with timed_job(job.name):
+                    job.run(stop)
             except Unavailable as exc:
                 log.warning("job_waits", error=str(exc))
             except Exception as exc:

@@ -1,6 +1,7 @@
 """Every setting: a field of `Settings`, read from the environment variable PATCHBAY_<FIELD IN CAPITALS>.
 
-The line of documentation stands beside each field; docs/settings.md is printed from here
+A secret may stand in a file instead: PATCHBAY_<FIELD>_FILE names it, and its content without surrounding space is
+the value. The line of documentation stands beside each field; docs/settings.md is printed from here
 (`patchbay settings --markdown`) and a test holds the two equal.
 """
 
@@ -64,6 +65,13 @@ class Settings:
     publish_timeout_seconds: float = _setting(30.0, "How long ingest waits for the broker's confirmation.")
     http_threads: int = _setting(16, "Request threads of an HTTP service.")
     http_workers: int = _setting(2, "gunicorn worker processes of an HTTP service (`patchbay run`).")
+    metrics_listen: str = _setting("127.0.0.1", "Address that the port of health and metrics is bound to.")
+    metrics_port: int = _setting(
+        0, "Port of /metrics, /healthz and /readyz of a process of `patchbay run`; 0: none is opened."
+    )
+    startup_wait_seconds: int = _setting(
+        0, "How long `patchbay run` and `migrate` wait for PostgreSQL, RabbitMQ and the schema before giving up."
+    )
     secure_cookies: bool = _setting(
         False, "Mark the session cookie Secure; turn on where Patchbay is served over HTTPS."
     )
@@ -112,13 +120,29 @@ def settings_from(environ: Mapping[str, str] | None = None, **overrides: Any) ->
     environ = os.environ if environ is None else environ
     values: dict[str, Any] = {}
     for each in fields(Settings):
-        text = environ.get(variable(each.name))
+        text = environ.get(variable(each.name)) or _from_file(each, environ)
         if text is not None and text != "":
             values[each.name] = _parsed(each, text)
     values.update(overrides)
     settings = Settings(**values)
     _check(settings)
     return settings
+
+
+def file_variable(name: str) -> str:
+    """The environment variable that names the file of a secret field."""
+    return f"{variable(name)}_FILE"
+
+
+def _from_file(each: "Field[Any]", environ: Mapping[str, str]) -> str | None:
+    path = environ.get(file_variable(each.name)) if each.metadata["secret"] else None
+    if not path:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
+        raise StartupError(f"{file_variable(each.name)} names {path}, which cannot be read ({reason}).") from None
 
 
 def _parsed(each: "Field[Any]", text: str) -> Any:
@@ -165,5 +189,8 @@ def markdown() -> str:
     lines = ["| variable | default | meaning |", "|---|---|---|"]
     for each in fields(Settings):
         default = f"`{each.default}`" if str(each.default) else ""
-        lines.append(f"| `{variable(each.name)}` | {default} | {each.metadata['doc']} |")
+        name = f"`{variable(each.name)}`"
+        if each.metadata["secret"]:
+            name += f" or `{file_variable(each.name)}`"
+        lines.append(f"| {name} | {default} | {each.metadata['doc']} |")
     return "\n".join(lines) + "\n"

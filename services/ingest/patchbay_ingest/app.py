@@ -7,6 +7,7 @@ import msgspec
 from flask import Flask, Response, g, jsonify, request
 from patchbay_shared.errors import InvalidInput
 from patchbay_shared.http import add_health, add_problem_handlers, problem
+from patchbay_shared.metrics import count_refusal
 from patchbay_shared.report import Short, Word
 from patchbay_shared.service import Context
 from patchbay_shared.settings import comma_separated
@@ -121,6 +122,8 @@ def _add_refusals(app: Flask, refusals: Refusals) -> None:
             reason = g.get("reason") or document.get("detail") or response.status
             receipt_id = refusals.tell(g.host_id, reason=str(reason), size_bytes=request.content_length or 0)
             response.headers[RECEIPT_HEADER] = str(receipt_id)
+        if response.status_code >= 400 and request.endpoint in {"report", "upload", "json_report"}:
+            count_refusal(response.status_code)
         return response
 
 

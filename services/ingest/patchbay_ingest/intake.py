@@ -12,6 +12,7 @@ from patchbay_shared.bus import Bus
 from patchbay_shared.errors import Unavailable
 from patchbay_shared.log import get_logger
 from patchbay_shared.messages import REPORT_RECEIVED, REPORT_REFUSED, ReportReceived, ReportRefused
+from patchbay_shared.metrics import REPORT_BYTES, REPORTS_ACCEPTED
 from patchbay_shared.receipts import new_receipt_id
 from patchbay_shared.report import Report
 
@@ -44,6 +45,8 @@ def accept(bus: Bus, caller: Caller, report: Report, *, size_bytes: int, note: s
         {"report": msgspec.json.encode(header).decode()},
         wait=True,
     )
+    REPORTS_ACCEPTED.inc()
+    REPORT_BYTES.observe(size_bytes)
     log.info("report_accepted", host_id=str(caller.host_id), receipt_id=str(header.receipt_id), bytes=size_bytes)
     return header.receipt_id
 

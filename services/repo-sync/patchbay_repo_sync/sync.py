@@ -11,6 +11,7 @@ Whatever goes wrong, the stored generation stays as it was.
 """
 
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from patchbay_shared.db import Database
 from patchbay_shared.errors import InvalidInput, PatchbayError, Unavailable, Untrusted
 from patchbay_shared.log import get_logger
 from patchbay_shared.messages import REPOSITORY_CHANGED, RepositoryChanged
+from patchbay_shared.metrics import count_sync
 from patchbay_shared.settings import Settings
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError
@@ -53,6 +55,7 @@ class _Run:
     mirrors: list[Mirror]
     entries: list[Expected] = field(default_factory=list)
     failures: list[tuple[Mirror | None, Exception]] = field(default_factory=list)
+    began: float = field(default_factory=time.perf_counter)
 
 
 class Syncer:
@@ -218,6 +221,7 @@ class Syncer:
                 store.mark_mirror(connection, failed.id, state=_state(exc), message=_sentence(exc))
         if mirror is not None:
             store.mark_mirror(connection, mirror.id, state="ok", message=outcome.message)
+        count_sync(outcome.result, outcome.state, outcome.transferred_bytes, time.perf_counter() - run.began)
 
     def _mirrors(self, connection: Connection, repository: Repository) -> list[Mirror]:
         return store.mirrors_of(connection, repository.id, retry_seconds=self._settings.sync_interval_seconds)

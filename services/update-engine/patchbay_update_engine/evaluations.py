@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 from patchbay_shared.db import driver
+from patchbay_shared.metrics import EVALUATIONS
 from sqlalchemy import Connection, text
 
 from patchbay_update_engine.catalogues import Catalogues, CompiledCatalog
@@ -46,6 +47,7 @@ def evaluation_of(
             "rules_version": RULES_VERSION,
         },
     )
+    EVALUATIONS.labels("computed" if current is None else "reused").inc()
     if current is not None:
         return int(current)
     verdicts = judge(installed, compiled, machine_id=judged_as)

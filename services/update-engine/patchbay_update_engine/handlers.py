@@ -1,11 +1,13 @@
 """What the engine does with each message: decode, one transaction, call, publish after the commit."""
 
 import threading
+import time
 from datetime import UTC, datetime
 from itertools import groupby
 
 import msgspec
 import zstandard
+from patchbay_shared import metrics
 from patchbay_shared.bus import Bus, Delivery
 from patchbay_shared.db import Database
 from patchbay_shared.errors import InvalidInput
@@ -71,16 +73,20 @@ class Engine:
                 store.store_receipt(
                     connection, header, "evaluated", unchanged=True, reason=header.note, evaluation_id=evaluation_id
                 )
+                metrics.REPORTS_HANDLED.labels("unchanged").inc()
                 return
+        stages = metrics.StageClock()
         report = _report.decode(
             zstandard.ZstdDecompressor().decompress(delivery.body, max_output_size=self._max_bytes)
         )
+        stages.ended("decode")
         with self._database.transaction() as connection:
             host = store.lock_host(connection, header.host_id)
             if host is not None and host.last_at > header.received_at:
                 store.store_receipt(
                     connection, header, "superseded", reason="A newer report of this host is already stored."
                 )
+                metrics.REPORTS_HANDLED.labels("superseded").inc()
                 return
             ids: dict[bytes, int] = {}
             if report.packages is not None:
@@ -98,13 +104,17 @@ class Engine:
                 store.store_package_event(
                     connection, header.host_id, header.received_at, host.package_set_id, installed
                 )
+            stages.ended("store")
             evaluation_id = evaluation_of(
                 connection, installed, repository_set, self._catalogues, machine_id=report.machine_id
             )
+            stages.ended("evaluate")
             store.set_evaluation(connection, [header.host_id], evaluation_id)
             conclude_from_report(connection, header, report, installed)
             compare_waiting_opinions(connection, [header.host_id])
             store.store_receipt(connection, header, "evaluated", reason=header.note, evaluation_id=evaluation_id)
+        metrics.REPORTS_HANDLED.labels("evaluated").inc()
+        metrics.EVALUATION_LAG_SECONDS.observe(max(0.0, time.time() - header.received_at))
         self._packages.remember(
             ids,
             {

@@ -1,0 +1,99 @@
+"""Health and metrics of separate processes, over a real RabbitMQ node and a real PostgreSQL."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from processes import PATCHBAY, Process, free_port, wait_for
+
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.xdist_group("rabbitmq")]
+
+
+class Watched:
+    """`patchbay run SERVICE` with a port of health and metrics."""
+
+    def __init__(self, service: str, folder: Path, database_url: str, bus_url: str) -> None:
+        self.port, self.metrics_port = free_port(), free_port()
+        environment = {
+            "PATCHBAY_DATABASE_URL": database_url,
+            "PATCHBAY_BUS_URL": bus_url,
+            "PATCHBAY_SECRET_KEY": "a-key-of-this-test-that-is-long-enough",
+            "PATCHBAY_PORT": str(self.port),
+            "PATCHBAY_METRICS_PORT": str(self.metrics_port),
+        }
+        self.process = Process([*PATCHBAY, "run", service], folder, environment, service)
+
+    def ask(self, path: str, *, port: int | None = None) -> requests.Response:
+        return requests.get(f"http://127.0.0.1:{port or self.metrics_port}{path}", timeout=10)
+
+    def status(self, path: str) -> int:
+        assert self.process.popen.poll() is None, self.process.text()
+        try:
+            return self.ask(path).status_code
+        except requests.ConnectionError:
+            return 0
+
+
+@pytest.fixture
+def watched(tmp_path: Path, database_url: str, rabbitmq: str) -> Iterator[list[Watched]]:
+    made = [Watched(service, tmp_path, database_url, rabbitmq) for service in ("api", "update-engine")]
+    for each in made:
+        wait_for(lambda each=each: each.status("/readyz") == 200, what="readiness")
+    yield made
+    for each in made:
+        each.process.stop()
+
+
+def test_metrics_are_on_their_own_port_only(watched: list[Watched]) -> None:
+    """What the world reaches shows no metrics; the other port shows nothing but health and metrics."""
+    api, _ = watched
+
+    assert api.ask("/metrics").status_code == 200
+    assert api.ask("/metrics", port=api.port).status_code == 404
+    assert api.ask("/api/v1/openapi.json", port=api.port).status_code == 200
+    assert api.ask("/api/v1/openapi.json").status_code == 404
+
+
+def test_all_worker_processes_count_together(watched: list[Watched]) -> None:
+    """Two gunicorn processes: each request is counted once, whichever of them is asked for the metrics."""
+    api, _ = watched
+    for _number in range(20):
+        api.ask("/api/v1/openapi.json", port=api.port)
+
+    line = 'route="/api/v1/openapi.json",service="api",status="200"} 20.0'
+    shown = [api.ask("/metrics").text for _ in range(6)]
+
+    assert all(f'patchbay_http_request_seconds_count{{method="GET",{line}' in each for each in shown)
+
+
+def test_the_api_shows_the_fleet_and_the_queues(watched: list[Watched]) -> None:
+    """Gauges from the database and from the broker itself."""
+    api, _ = watched
+    shown = api.ask("/metrics").text
+
+    assert "\npatchbay_hosts 0.0\n" in shown
+    assert 'patchbay_queue_consumers{queue="update-engine.reports"} 1.0' in shown
+    assert 'patchbay_source_up{source="broker"} 1.0' in shown
+
+
+def test_a_stopping_engine_ends_well(watched: list[Watched]) -> None:
+    """SIGTERM: threads finish, the exit code is 0."""
+    _, engine = watched
+
+    assert "process_resident_memory_bytes" in engine.ask("/metrics").text
+    assert engine.process.stop() == 0
+
+
+def test_a_service_waits_for_its_broker_as_long_as_it_is_told(tmp_path: Path, database_url: str) -> None:
+    """Readiness and liveness differ: without a broker it ends after its patience, with the reason."""
+    environment = {
+        "PATCHBAY_DATABASE_URL": database_url,
+        "PATCHBAY_BUS_URL": f"amqp://guest:guest@127.0.0.1:{free_port()}/",
+        "PATCHBAY_STARTUP_WAIT_SECONDS": "8",
+    }
+    process = Process([*PATCHBAY, "run", "update-engine"], tmp_path, environment, "engine")
+
+    assert process.popen.wait(60) == 1
+    assert "start_waits" in process.text()
+    assert "The message broker did not answer" in process.text().splitlines()[-1]
