@@ -1,0 +1,102 @@
+"""Every recorded feed gives exactly the records that its provenance counts."""
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from patchbay_errata.advisory import Rejected
+from patchbay_errata.lifecycle import distro_info
+from patchbay_errata.sources import alma, arch, csaf, cve, debian, exploits, gentoo, osv, rocky, ubuntu
+
+Read = Callable[[bytes, Rejected], Iterable[Any]]
+
+WHOLE: list[tuple[str, Read, int]] = [
+    ("debian/data/DSA/list", debian.advisory_list, 3785),
+    ("debian/data/DLA/list", debian.advisory_list, 2349),
+    ("debian/data/DTSA/list", debian.advisory_list, 208),
+    ("debian/salsa-excerpt/data/DSA/list", debian.advisory_list, 3),
+    ("debian/salsa-excerpt/data/DLA/list", debian.advisory_list, 2),
+    # Of 4 and 6 entries these have a release that is or was affected.
+    ("debian/tracker-json/advisory.json", debian.tracker, 2),
+    ("debian/tracker-json/debian.json", debian.tracker, 5),
+    ("ubuntu/usn-db/database-all.json", ubuntu.notices, 2),
+    ("arch/all.json.xz", arch.issues, 1780),
+    ("rocky/advisories-page1.json", rocky.advisories, 1),
+    ("alma/errata.full.json", lambda data, rejected: alma.errata(data, rejected, major="8"), 1),
+    ("suse/csaf/opensuse-su-2016_1623-1.json.xz", csaf.document, 1),
+    ("suse/csaf/suse-su-403.json.xz", csaf.document, 1),
+    ("suse/csaf/changes.csv.xz", lambda data, _: csaf.changes(data), 17018),
+    ("gentoo/metadata-glsa.tar.xz", lambda data, rejected: gentoo.archive(io.BytesIO(data), rejected), 2515),
+    ("nvd/full-page.json.xz", cve.nvd, 38),
+    ("nvd/moddate-0-3.json", cve.nvd, 8),
+    ("nvd/nvdcve-2.0-2021.json.gz", cve.nvd, 3),
+    ("nvd/nvdcve-2.0-modified.json.gz", cve.nvd, 2),
+    ("nvd/real_nvd_feed.json.xz", cve.nvd, 53),
+    ("nvd/rejected_nvd.json", cve.nvd, 1),
+    ("nvd/ssvc_affected-0-3.json.xz", cve.nvd, 1),
+    ("kev/known_exploited_vulnerabilities.json.xz", exploits.known_exploited, 984),
+    ("epss/epss_scores-2021-04-14.csv.gz", lambda d, r: exploits.exploit_scores(io.BytesIO(d), r), 2),
+    ("epss/epss_scores-2021-09-01.csv.gz", lambda d, r: exploits.exploit_scores(io.BytesIO(d), r), 2),
+    ("epss/epss_scores-2023-03-07.csv.gz", lambda d, r: exploits.exploit_scores(io.BytesIO(d), r), 2),
+    ("epss/epss_scores-current.csv", lambda d, r: exploits.exploit_scores(io.BytesIO(d), r), 70),
+    ("lifecycle/distro-info-data/debian.csv", lambda d, r: distro_info(d, r, ecosystem="debian"), 22),
+    ("lifecycle/distro-info-data/ubuntu.csv", lambda d, r: distro_info(d, r, ecosystem="ubuntu"), 44),
+]
+
+
+@pytest.mark.parametrize(("path", "read", "count"), WHOLE, ids=[path for path, _, _ in WHOLE])
+def test_a_recorded_feed_is_read_whole(shared: Path, path: str, read: Read, count: int) -> None:
+    """As many records as PROVENANCE.md counts, and none put aside."""
+    rejected = Rejected()
+
+    found = list(read(_plain(shared / "feeds" / path), rejected))
+
+    assert (len(found), rejected.samples) == (count, [])
+
+
+def test_every_advisory_of_almalinux_osv_is_read(shared: Path) -> None:
+    """4 054 files; each has at least one fixed binary package of its major release."""
+    with tarfile.open(shared / "feeds" / "osv" / "AlmaLinux" / "advisories.tar.xz") as tar:
+        files = [file.read() for member in tar if member.isfile() and (file := tar.extractfile(member))]
+
+    found = [each for data in files for each in osv.document(data)]
+
+    assert len(found) == 4054
+    assert all(fix.ecosystem == "almalinux" and fix.kind == "binary" for each in found for fix in each.fixes)
+
+
+@pytest.mark.parametrize("ecosystem", ["Debian", "Red Hat", "Rocky Linux", "SUSE"])
+def test_other_osv_records_are_read(shared: Path, ecosystem: str) -> None:
+    """One advisory a file, also where `affected` is empty or an id holds a blank."""
+    files = sorted((shared / "feeds" / "osv" / ecosystem).glob("*-*.json"))
+
+    assert files
+    assert all(len(list(osv.document(file.read_bytes()))) == 1 for file in files)
+
+
+def test_every_recorded_cve_document_is_read(shared: Path) -> None:
+    """CVE JSON 5.0 to 5.2, with and without ratings; one is rejected."""
+    files = [*(shared / "feeds/cve/cves").glob("*/*/*.json"), *(shared / "feeds/cve/vulnrichment").glob("*.json")]
+
+    found = [cve.record(file.read_bytes()) for file in files]
+
+    assert len(found) == 22
+    assert [each.id for each in found if each.state == "rejected"] == ["CVE-2024-40946"]
+
+
+def _plain(path: Path) -> bytes:
+    data = path.read_bytes()
+    for magic, decompress in (
+        (b"\x1f\x8b", gzip.decompress),
+        (b"BZh", bz2.decompress),
+        (b"\xfd7zXZ", lzma.decompress),
+    ):
+        if data.startswith(magic):
+            return decompress(data)
+    return data
