@@ -268,6 +268,14 @@ def test_another_machine_of_the_same_name_is_another_host(client: FlaskClient) -
     assert enrol(client).json["host_id"] != enrol(client, machine_id="m2").json["host_id"]
 
 
+def test_a_machine_without_a_machine_id_enrols_as_a_host_of_its_own(client: FlaskClient) -> None:
+    """Containers and image roots have none: two of them are never taken for one."""
+    first, second = enrol(client, machine_id=""), enrol(client, machine_id="")
+
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json["host_id"] != second.json["host_id"]
+
+
 def test_an_expired_enrolment_token_is_refused(
     client: FlaskClient, database_of: Callable[[str | None], Database]
 ) -> None:

@@ -5,7 +5,21 @@ from typing import Any
 from uuid import UUID
 
 from patchbay_shared.tables import enrolment_token, evaluation, host_approval, host_credential, receipt, verdict
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, insert, not_, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    func,
+    insert,
+    literal,
+    not_,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import postgresql
 
 _usable: ColumnElement[bool] = and_(
@@ -72,7 +86,7 @@ def enrolled_host(connection: Connection, *, hostname: str, machine_id: str, tok
     Either it enrolled with the same machine-id and name, or it reported with the same token under that
     name before it had a token of its own.
     """
-    same_machine = and_(host_credential.c.machine_id == machine_id, machine_id != "")  # type: ignore[arg-type]  # a constant is a condition too
+    same_machine = and_(host_credential.c.machine_id == machine_id, literal(machine_id) != "")
     reported = and_(
         host_credential.c.shared_token,
         host_credential.c.enrolment_token_id == token_id,
