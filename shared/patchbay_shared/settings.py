@@ -61,6 +61,12 @@ class Settings:
     trusted_proxies: str = _setting(
         "", "Networks (CIDR, comma-separated) of reverse proxies whose X-Forwarded-For is believed."
     )
+    host_reports_per_minute: int = _setting(
+        600, "Reports that one host may send in a minute, for each ingest process; 0: any number."
+    )
+    reports_per_second: int = _setting(
+        1_000, "Reports of all hosts that an ingest process accepts in a second; 0: any number."
+    )
     approve_hosts: bool = _setting(False, "New hosts may report only after an operator has approved them.")
     publish_timeout_seconds: float = _setting(30.0, "How long ingest waits for the broker's confirmation.")
     http_threads: int = _setting(16, "Request threads of an HTTP service.")
@@ -77,6 +83,8 @@ class Settings:
     )
     session_seconds: int = _setting(43_200, "How long a browser session lasts.")
     engine_threads: int = _setting(1, "Report-handling threads of an update-engine process.")
+    kept_reports: int = _setting(2, "Reports of each host that are kept as they arrived, the newest ones.")
+    kept_report_days: int = _setting(30, "How long reports are kept as they arrived.")
     catalogue_cache_packages: int = _setting(
         1_500_000, "Catalogue entries that an update-engine process keeps in memory."
     )

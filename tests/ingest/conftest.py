@@ -17,6 +17,7 @@ from patchbay_shared.report import Report
 from patchbay_shared.service import Context
 from patchbay_shared.settings import settings_from
 from patchbay_shared.tables import enrolment_token
+from patchbay_update_engine.handlers import Engine
 from sqlalchemy import insert
 
 FLEET_TOKEN = "pbe_token-of-a-whole-fleet"
@@ -42,7 +43,9 @@ class Queue:
 class Ingest:
     """An ingest with settings of the test's choice."""
 
-    def __init__(self, database_of: Callable[[str | None], Database], **settings: Any) -> None:
+    def __init__(
+        self, database_of: Callable[[str | None], Database], *, engine: bool = False, **settings: Any
+    ) -> None:
         self.owner = database_of(None)
         self.queue = Queue()
         bus = Bus("memory://", timeout_seconds=10)
@@ -50,12 +53,13 @@ class Ingest:
         self._stop = threading.Event()
         self._consumers = [
             threading.Thread(target=bus.consume, args=(Subscription(spec, handle), self._stop))
-            for spec, handle in ((FRESH_REPORTS, self.queue.report), (REFUSALS, self.queue.refusal))
+            for spec, handle in ((FRESH_REPORTS, self._handle), (REFUSALS, self.queue.refusal))
         ]
-        for each in self._consumers:
-            each.start()
+        self._engine = Engine(settings_from({}), database_of("update-engine"), bus) if engine else None
         self.app = make_app(Context(settings_from({}, **settings), database_of("ingest"), bus))
         self.client: FlaskClient = self.app.test_client()
+        for each in self._consumers:
+            each.start()
 
     def add_token(self, token: str = FLEET_TOKEN, **values: Any) -> str:
         with self.owner.transaction() as connection:
@@ -76,6 +80,11 @@ class Ingest:
             pause.wait(0.02)
         return self.queue.refusals
 
+    def _handle(self, delivery: Delivery) -> None:
+        self.queue.report(delivery)
+        if self._engine:
+            self._engine.report_received(delivery)
+
     def stop(self) -> None:
         self._stop.set()
         for each in self._consumers:
@@ -84,12 +93,13 @@ class Ingest:
 
 @pytest.fixture
 def ingest_with(database_of: Callable[[str | None], Database]) -> Iterator[Callable[..., Ingest]]:
-    """Make an ingest with an enrolment token FLEET_TOKEN."""
+    """Make an ingest that knows the enrolment token FLEET_TOKEN; `engine=True`: an engine handles its reports."""
     made: list[Ingest] = []
 
     def make(**settings: Any) -> Ingest:
         made.append(Ingest(database_of, **settings))
-        made[-1].add_token()
+        if len(made) == 1:
+            made[0].add_token()
         return made[-1]
 
     yield make

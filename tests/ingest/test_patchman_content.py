@@ -38,9 +38,7 @@ def rpm(*urls: str, identifier: str = "baseos", priority: str = "99") -> str:
 
 def test_a_debian_host_is_an_apt_host_of_its_native_architecture() -> None:
     """Evaluation needs the package manager and dpkg's architecture; the client names neither."""
-    lines = (
-        "'dpkg' '' '1' '' 'amd64' 'deb'\n'libc6' '' '2.36' '9' 'i386' 'deb'\n'tzdata' '' '1' '1' 'all' 'deb'"
-    )
+    lines = "'dpkg' '' '1' '' 'amd64' 'deb'\n'libc6' '' '2.36' '9' 'i386' 'deb'\n'tzdata' '' '1' '1' 'all' 'deb'"
 
     found = report(packages=lines)
 

@@ -1,5 +1,6 @@
 """Ingest over HTTP: authenticate, bound, decode, publish, answer. No decision about the content."""
 
+import math
 from importlib import resources
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from patchbay_shared.settings import comma_separated
 from patchbay_ingest.clients import add_client_routes
 from patchbay_ingest.identity import Forbidden, Identity, Unauthenticated, require_approved
 from patchbay_ingest.intake import Refusals, accept
+from patchbay_ingest.limits import Limits, RateLimited
+from patchbay_ingest.outcomes import Outcomes
 from patchbay_ingest.peer import Prefixes, address_of
 from patchbay_ingest.wire import patchbay as patchbay_wire
 from patchbay_ingest.wire.body import TooLarge, UnsupportedEncoding, decompress, read_bounded
@@ -38,6 +41,8 @@ def make_app(context: Context) -> Flask:
     app.wsgi_app = Prefixes(app.wsgi_app, comma_separated(settings.path_prefixes))  # type: ignore[method-assign]  # Flask's documented place for middleware
     identity = Identity(context.database, approve_hosts=settings.approve_hosts)
     refusals = app.extensions["refusals"] = Refusals(bus)
+    limits = Limits(settings)
+    outcomes = Outcomes(context.database, waiting_count=settings.http_threads // 2)
     proxies = comma_separated(settings.trusted_proxies)
     add_problem_handlers(app)
     add_health(app, {"broker": bus.ping})
@@ -65,16 +70,20 @@ def make_app(context: Context) -> Flask:
     def report() -> tuple[Response, int]:
         caller = identity.host_of(_bearer())
         g.host_id = caller.host_id
+        limits.require(caller.host_id)
         require_approved(caller)
         _require_json()
         sent = read_bounded(request.stream, declared=request.content_length, limit=settings.report_max_bytes)
         document = decompress(
             sent, request.headers.get("Content-Encoding", ""), limit=settings.report_max_expanded_bytes
         )
+        wait_seconds = _wait_seconds()
         receipt_id = accept(bus, caller, patchbay_wire.report_of(document), size_bytes=len(sent))
+        if outcome := outcomes.wait_for(receipt_id, wait_seconds):
+            return Response(msgspec.json.encode(outcome), mimetype="application/json"), 200
         return jsonify({"receipt": str(receipt_id)}), 202
 
-    add_client_routes(app, settings, identity, bus)
+    add_client_routes(app, settings, identity, bus, limits, outcomes)
 
     @app.get("/agent/patchbay-agent")
     def agent() -> Response:
@@ -106,6 +115,11 @@ def _add_refusals(app: Flask, refusals: Refusals) -> None:
     def forbidden(exc: Forbidden) -> Response:
         return problem(403, str(exc))
 
+    @app.errorhandler(RateLimited)
+    def rate_limited(exc: RateLimited) -> Response:
+        g.told_before = not exc.first
+        return problem(429, str(exc), headers={"Retry-After": str(math.ceil(exc.retry_after_seconds))})
+
     @app.errorhandler(TooLarge)
     def too_large(exc: TooLarge) -> Response:
         return problem(413, str(exc))
@@ -117,7 +131,7 @@ def _add_refusals(app: Flask, refusals: Refusals) -> None:
     @app.after_request
     def leave_a_receipt(response: Response) -> Response:
         lost = response.status_code >= 400 if g.get("sends_once") else 400 <= response.status_code < 500
-        if lost and "host_id" in g:
+        if lost and "host_id" in g and not g.get("told_before"):
             document = response.get_json(silent=True) or {}
             reason = g.get("reason") or document.get("detail") or response.status
             receipt_id = refusals.tell(g.host_id, reason=str(reason), size_bytes=request.content_length or 0)
@@ -132,6 +146,14 @@ def _bearer() -> str:
     if kind.lower() != "bearer" or not token.strip():
         raise Unauthenticated("A token is needed: send it as `Authorization: Bearer <token>`.")
     return token.strip()
+
+
+def _wait_seconds() -> float:
+    """`?wait=`: how long the client would wait for the verdict. Raises InvalidInput."""
+    text = request.args.get("wait", "0")
+    if not text.isdecimal() or len(text) > 4:
+        raise InvalidInput(f"The parameter wait is {text!r}; expected a number of seconds.", pointer="wait")
+    return float(text)
 
 
 def _require_json() -> None:

@@ -14,6 +14,8 @@ from patchbay_shared.settings import Settings, comma_separated
 
 from patchbay_ingest.identity import Forbidden, Identity, Unauthenticated, require_approved, within
 from patchbay_ingest.intake import accept
+from patchbay_ingest.limits import Limits
+from patchbay_ingest.outcomes import Outcomes, text_of
 from patchbay_ingest.peer import name_of
 from patchbay_ingest.wire import patchman1, patchman2
 from patchbay_ingest.wire.body import decompress, read_bounded
@@ -23,7 +25,12 @@ _ECHOED = ("host", "os", "arch", "kernel", "report", "tags", "protocol", "reboot
 _ECHOED_LISTS = ("repos", "modules", "packages", "sec_updates", "bug_updates")
 
 
-def add_client_routes(app: Flask, settings: Settings, identity: Identity, bus: Bus) -> None:
+ECHO_WAIT_SECONDS = 20.0
+
+
+def add_client_routes(
+    app: Flask, settings: Settings, identity: Identity, bus: Bus, limits: Limits, outcomes: Outcomes
+) -> None:
     """`/reports/upload/` and `/api/report/`, each also below `/t/<token>` for clients that can send no header."""
     open_networks = comma_separated(settings.protocol1_networks)
 
@@ -44,6 +51,7 @@ def add_client_routes(app: Flask, settings: Settings, identity: Identity, bus: B
             raise
         caller = identity.client_of(token, hostname, peer=g.peer) if token else identity.anonymous_of(hostname)
         g.host_id = caller.host_id
+        limits.require(caller.host_id)
         require_approved(caller)
         return accept(bus, caller, report, size_bytes=request.content_length or 0, note=note)
 
@@ -66,9 +74,11 @@ def add_client_routes(app: Flask, settings: Settings, identity: Identity, bus: B
         if not form:
             raise InvalidInput("The request has no form fields; protocol 1 is multipart/form-data.")
         hostname = hostname_of(form.get("host", "")) or name_of(g.peer).lower()
-        take(token, hostname, lambda: patchman1.upload_of(form, hostname=hostname))
+        receipt_id = take(token, hostname, lambda: patchman1.upload_of(form, hostname=hostname))
         if form.get("report") == "true":
-            return Response(_echo({**form.to_dict(), "host": hostname}), mimetype="text/plain")
+            outcome = outcomes.wait_for(receipt_id, ECHO_WAIT_SECONDS)
+            echo = _echo({**form.to_dict(), "host": hostname})
+            return Response(f"{echo}\n{text_of(outcome)}", mimetype="text/plain")
         return Response(status=204)
 
     @app.post("/api/report/")
