@@ -4,6 +4,7 @@ A message is a nudge: except for the report itself it carries ids, and a sweep f
 """
 
 from dataclasses import dataclass
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -15,6 +16,8 @@ SYNC_REQUESTED = "sync.requested"
 REPOSITORY_CHANGED = "repository.changed"
 HOST_EVALUATED = "host.evaluated"
 EVALUATION_REQUESTED = "evaluation.requested"
+REPORT_REPROCESS_REQUESTED = "report.reprocess-requested"
+DEAD_LETTERS_REQUESTED = "dead-letters.requested"
 MESSAGE_DEAD = "message.dead"
 
 
@@ -28,7 +31,9 @@ class QueueSpec:
 
 FRESH_REPORTS = QueueSpec("update-engine.reports", (REPORT_RECEIVED,))
 RECALCULATION = QueueSpec("update-engine.recalculation", (REPOSITORY_CHANGED,))
-OPERATOR = QueueSpec("update-engine.operator", (EVALUATION_REQUESTED,))
+OPERATOR = QueueSpec(
+    "update-engine.operator", (EVALUATION_REQUESTED, REPORT_REPROCESS_REQUESTED, DEAD_LETTERS_REQUESTED)
+)
 REFUSALS = QueueSpec("update-engine.refusals", (REPORT_REFUSED,))
 SYNC_NUDGES = QueueSpec("repo-sync.nudges", (REPOSITORY_REFERENCED, SYNC_REQUESTED))
 DEAD_LETTERS = QueueSpec("update-engine.dead-letters", (MESSAGE_DEAD,))
@@ -85,6 +90,19 @@ class EvaluationRequested(msgspec.Struct, frozen=True):
     """Body of EVALUATION_REQUESTED."""
 
     host_ids: list[UUID]
+
+
+class ReprocessRequested(msgspec.Struct, frozen=True):
+    """Body of REPORT_REPROCESS_REQUESTED: a kept report is to be stored and judged again."""
+
+    receipt_id: UUID
+
+
+class DeadLettersRequested(msgspec.Struct, frozen=True):
+    """Body of DEAD_LETTERS_REQUESTED; ids that are gone already are passed over."""
+
+    action: Literal["replay", "discard"]
+    ids: list[int]
 
 
 class HostEvaluated(msgspec.Struct, frozen=True):

@@ -1,5 +1,6 @@
 """What the engine keeps of reports that say little, or that ingest refused."""
 
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -9,19 +10,33 @@ import msgspec
 import pytest
 from patchbay_shared.bus import Delivery
 from patchbay_shared.db import Database
-from patchbay_shared.messages import ReportReceived, ReportRefused
+from patchbay_shared.errors import InvalidInput, Unavailable
+from patchbay_shared.messages import DeadLettersRequested, ReportReceived, ReportRefused, ReprocessRequested
 from patchbay_shared.receipts import new_receipt_id
 from patchbay_shared.report import ReportPackage, ReportRepository
+from patchbay_update_engine.requests import Requests
+from sqlalchemy import text
 
 from tests.update_engine.test_engine_reports import UPDATES, Bench, delivery_of, host_report
 
 
+class IntakeBench(Bench):
+    """With the handler of the operator's queue."""
+
+    def __init__(self, database_of: Callable[[str | None], Database]) -> None:
+        super().__init__(database_of)
+        self.requests = Requests(self.engine, database_of("update-engine"), self.bus)
+
+    def ask(self, routing_key: str, body: Any) -> None:
+        self.requests.handle(Delivery(routing_key, {}, msgspec.json.encode(body)))
+
+
 @pytest.fixture
-def bench(database_of: Callable[[str | None], Database]) -> Bench:
-    return Bench(database_of)
+def bench(database_of: Callable[[str | None], Database]) -> IntakeBench:
+    return IntakeBench(database_of)
 
 
-def test_a_refusal_becomes_a_receipt_with_its_reason(bench: Bench) -> None:
+def test_a_refusal_becomes_a_receipt_with_its_reason(bench: IntakeBench) -> None:
     """What a host lost at ingest shows beside its other reports."""
     refused = ReportRefused(new_receipt_id(), bench.host_id, time.time(), 17, "Line 1 of packages is rubbish.")
 
@@ -32,7 +47,7 @@ def test_a_refusal_becomes_a_receipt_with_its_reason(bench: Bench) -> None:
     ]
 
 
-def test_a_note_of_ingest_is_kept_in_the_receipt(bench: Bench) -> None:
+def test_a_note_of_ingest_is_kept_in_the_receipt(bench: IntakeBench) -> None:
     """What could not be read of an accepted report."""
     delivery, receipt_id = delivery_of(host_report("bash-1.0-1"), bench.host_id, 1000)
     header = msgspec.json.decode(delivery.headers["report"], type=ReportReceived)
@@ -45,7 +60,7 @@ def test_a_note_of_ingest_is_kept_in_the_receipt(bench: Bench) -> None:
     ]
 
 
-def test_gentoo_packages_are_stored_without_verdicts(bench: Bench) -> None:
+def test_gentoo_packages_are_stored_without_verdicts(bench: IntakeBench) -> None:
     """The protocols carry them; nothing is concluded from them yet, and nothing breaks."""
     packages = [ReportPackage(name="sys-devel/gcc", version="14.2.1_p2024-r1", arch="amd64", type="gentoo")]
     repository = ReportRepository(id="gentoo", type="gentoo", urls=["rsync://r.example.org/gentoo-portage"])
@@ -58,7 +73,7 @@ def test_gentoo_packages_are_stored_without_verdicts(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("section", ["packages", "repos"])
-def test_one_section_may_be_unchanged_while_the_other_changes(bench: Bench, section: str) -> None:
+def test_one_section_may_be_unchanged_while_the_other_changes(bench: IntakeBench, section: str) -> None:
     """A hook's report has packages and no repositories; some clients fail to list their packages."""
     bench.offer(UPDATES, "bash-1.1-1")
     bench.report(host_report("bash-1.0-1"))
@@ -74,8 +89,138 @@ def test_one_section_may_be_unchanged_while_the_other_changes(bench: Bench, sect
     assert rows == [("zsh", 1) if section == "repos" else ("bash", 0)]
 
 
-def test_a_first_report_without_repositories_is_stored(bench: Bench) -> None:
+def test_a_first_report_without_repositories_is_stored(bench: IntakeBench) -> None:
     """Some clients cannot name them; the inventory is worth having."""
     bench.report(host_report("bash-1.0-1", repos=None), host_id=uuid.uuid4())
 
     assert bench.rows("SELECT package_count FROM host") == [(1,)]
+
+
+def kept(bench: IntakeBench) -> list[uuid.UUID]:
+    return [row[0] for row in bench.rows("SELECT receipt_id FROM report_body ORDER BY received_at")]
+
+
+def test_the_newest_reports_of_a_host_are_kept_as_they_arrived(bench: IntakeBench) -> None:
+    """Two by default; an unchanged report is no news."""
+    receipts = [bench.report(host_report(f"bash-1.{number}-1"), at=1000 + number) for number in range(4)]
+    bench.report(host_report("bash-1.3-1"), at=2000)
+
+    assert kept(bench) == receipts[2:]
+
+
+def test_a_kept_report_can_be_processed_again(bench: IntakeBench) -> None:
+    """After a fault was mended: the same receipt, the verdict of now."""
+    receipt_id = bench.report(host_report("bash-1.0-1"))
+    with bench.owner.transaction() as connection:
+        connection.execute(text("UPDATE receipt SET state = 'refused', reason = 'a fault'"))
+    bench.offer(UPDATES, "bash-1.1-1")
+
+    bench.ask("report.reprocess-requested", ReprocessRequested(receipt_id))
+
+    assert bench.updates() == [("bash", "1.0-1", "1.1-1")]
+    assert bench.rows("SELECT id, state, reason FROM receipt") == [(receipt_id, "evaluated", "")]
+
+
+def test_an_older_kept_report_does_not_overwrite_a_newer_one(bench: IntakeBench) -> None:
+    """Its receipt says why."""
+    first = bench.report(host_report("bash-1.0-1"), at=1000)
+    bench.report(host_report("bash-2.0-1"), at=2000)
+
+    bench.ask("report.reprocess-requested", ReprocessRequested(first))
+
+    assert bench.rows("SELECT p.evr FROM host h JOIN package_set s ON s.id = h.package_set_id "
+                      "JOIN package p ON p.id = ANY(s.package_ids)") == [("2.0-1",)]  # fmt: skip
+
+
+def test_kept_reports_have_an_end(bench: IntakeBench) -> None:
+    """PATCHBAY_KEPT_REPORT_DAYS; the reports of these tests are of the year 2027 and of 1970."""
+    bench.report(host_report("bash-1.0-1"), at=1000)
+
+    bench.engine.clean(threading.Event())
+
+    assert kept(bench) == []
+
+
+def bury(bench: IntakeBench) -> int:
+    """A report that ended as a dead letter; the letter's id."""
+    delivery, _ = delivery_of(host_report("bash-1.0-1"), bench.host_id, 1000)
+    headers = {**delivery.headers, "x-patchbay-routing-key": "report.received", "x-patchbay-error": "a fault"}
+    bench.engine.message_died(Delivery("message.dead", headers, delivery.body))
+    [(number,)] = bench.rows("SELECT id FROM dead_letter")
+    return int(number)
+
+
+def test_a_replayed_dead_letter_is_the_message_that_it_was(bench: IntakeBench) -> None:
+    """Its receipt then tells what became of it."""
+    number = bury(bench)
+    sent: list[Delivery] = []
+
+    def publish(routing_key: str, body: bytes, headers: Any = None, **_: Any) -> None:
+        sent.append(Delivery(routing_key, headers or {}, body))
+
+    bench.bus.publish = publish  # type: ignore[method-assign]  # what was published is looked at
+    bench.ask("dead-letters.requested", DeadLettersRequested("replay", [number]))
+    assert bench.rows("SELECT count(*) FROM dead_letter") == [(0,)]
+    assert bench.rows("SELECT state FROM receipt") == [("refused",)]
+
+    bench.engine.report_received(sent[0])
+    assert [each.routing_key for each in sent][:1] == ["report.received"]
+    assert bench.rows("SELECT state, reason FROM receipt") == [("evaluated", "")]
+
+
+def test_a_dead_letter_that_cannot_be_published_stays(bench: IntakeBench) -> None:
+    """The broker is away: nothing is lost."""
+    number = bury(bench)
+
+    def publish(*_: Any, **__: Any) -> None:
+        raise Unavailable("away")
+
+    bench.bus.publish = publish  # type: ignore[method-assign]  # a broker that is away
+    with pytest.raises(Unavailable):
+        bench.ask("dead-letters.requested", DeadLettersRequested("replay", [number]))
+
+    assert bench.rows("SELECT count(*) FROM dead_letter") == [(1,)]
+
+
+def test_a_discarded_dead_letter_is_gone(bench: IntakeBench) -> None:
+    """Nothing is published; ids that are gone already are passed over."""
+    number = bury(bench)
+    bench.published.clear()
+
+    bench.ask("dead-letters.requested", DeadLettersRequested("discard", [number, number + 1]))
+
+    assert bench.rows("SELECT count(*) FROM dead_letter") == [(0,)]
+    assert bench.published == []
+
+
+def test_a_request_that_nobody_handles_is_refused(bench: IntakeBench) -> None:
+    """It becomes a dead letter, not silence."""
+    with pytest.raises(InvalidInput, match=r"'no\.such'"):
+        bench.ask("no.such", DeadLettersRequested("discard", []))
+
+
+def test_hosts_with_one_machine_id_are_flagged_as_clones(bench: IntakeBench) -> None:
+    """Both of them; and no longer once one has got a machine-id of its own."""
+    first, second = uuid.uuid4(), uuid.uuid4()
+    bench.report(host_report("bash-1.0-1", machine_id="m"), host_id=first)
+    bench.report(host_report("bash-1.0-1", machine_id="n"), host_id=uuid.uuid4())
+    assert flagged(bench) == set()
+
+    bench.report(host_report("bash-1.0-1", machine_id="m", hostname="clone"), host_id=second)
+    assert flagged(bench) == {first, second}
+
+    bench.report(host_report("bash-1.0-1", machine_id="own", hostname="clone"), host_id=second)
+    bench.engine.clean(threading.Event())
+    assert flagged(bench) == set()
+
+
+def test_hosts_without_a_machine_id_are_no_clones(bench: IntakeBench) -> None:
+    """Older protocols do not send one."""
+    bench.report(host_report("bash-1.0-1"), host_id=uuid.uuid4())
+    bench.report(host_report("bash-1.0-1", hostname="b"), host_id=uuid.uuid4())
+
+    assert flagged(bench) == set()
+
+
+def flagged(bench: IntakeBench) -> set[uuid.UUID]:
+    return {row[0] for row in bench.rows("SELECT id FROM host WHERE machine_id_shared")}

@@ -29,6 +29,7 @@ from sqlalchemy import Connection
 
 from patchbay_update_engine import store
 from patchbay_update_engine.catalogues import Catalogues
+from patchbay_update_engine.clones import mark_clones, unmark_former_clones
 from patchbay_update_engine.conclusions import compare_waiting_opinions, conclude_from_report
 from patchbay_update_engine.evaluations import (
     StaleHost,
@@ -37,6 +38,7 @@ from patchbay_update_engine.evaluations import (
     hosts_by_id,
     note_unaffected,
 )
+from patchbay_update_engine.kept import keep_report, remove_old_reports
 from patchbay_update_engine.sets import (
     InstalledSet,
     PackageMemory,
@@ -61,6 +63,8 @@ class Engine:
         self._database = database
         self._bus = bus
         self._max_bytes = settings.report_max_expanded_bytes
+        self._kept_reports = settings.kept_reports
+        self._kept_report_days = settings.kept_report_days
         self._packages = PackageMemory()
         self._catalogues = Catalogues(settings.catalogue_cache_packages)
 
@@ -75,10 +79,12 @@ class Engine:
                 )
                 metrics.REPORTS_HANDLED.labels("unchanged").inc()
                 return
+        self.store_report(header, delivery.body)
+
+    def store_report(self, header: ReportReceived, body: bytes, *, again: bool = False) -> None:
+        """Store a report (`body` as it travels) and decide; `again` renews the receipt that it has already."""
         stages = metrics.StageClock()
-        report = _report.decode(
-            zstandard.ZstdDecompressor().decompress(delivery.body, max_output_size=self._max_bytes)
-        )
+        report = _report.decode(zstandard.ZstdDecompressor().decompress(body, max_output_size=self._max_bytes))
         stages.ended("decode")
         with self._database.transaction() as connection:
             host = store.lock_host(connection, header.host_id)
@@ -112,7 +118,13 @@ class Engine:
             store.set_evaluation(connection, [header.host_id], evaluation_id)
             conclude_from_report(connection, header, report, installed)
             compare_waiting_opinions(connection, [header.host_id])
-            store.store_receipt(connection, header, "evaluated", reason=header.note, evaluation_id=evaluation_id)
+            store.store_receipt(
+                connection, header, "evaluated", reason=header.note, evaluation_id=evaluation_id, again=again
+            )
+            if not again:
+                keep_report(connection, header, body, count=self._kept_reports)
+        with self._database.transaction() as connection:
+            mark_clones(connection, report.machine_id)
         metrics.REPORTS_HANDLED.labels("evaluated").inc()
         metrics.EVALUATION_LAG_SECONDS.observe(max(0.0, time.time() - header.received_at))
         self._packages.remember(
@@ -189,6 +201,9 @@ class Engine:
         """Remove what is past its retention."""
         with self._database.transaction() as connection:
             removed = store.clean(connection, receipt_days=RECEIPT_DAYS, event_days=EVENT_DAYS)
+            removed["report_body"] = remove_old_reports(connection, days=self._kept_report_days)
+        with self._database.transaction() as connection:
+            unmark_former_clones(connection)
         log.info("cleaned", **removed)
 
     def _evaluate(self, hosts: list[StaleHost], stop: threading.Event) -> None:

@@ -5,16 +5,18 @@ from patchbay_shared.messages import DEAD_LETTERS, FRESH_REPORTS, OPERATOR, RECA
 from patchbay_shared.service import Context, Job, Service, Workers
 
 from patchbay_update_engine.handlers import Engine
+from patchbay_update_engine.requests import Requests
 
 
 def workers(context: Context) -> Workers:
     """One lane a thread: fresh reports never wait behind a recalculation, nor an operator behind either."""
     engine = Engine(context.settings, context.database, context.bus)
+    requests = Requests(engine, context.database, context.bus)
     return Workers(
         subscriptions=[
             *[Subscription(FRESH_REPORTS, engine.report_received)] * context.settings.engine_threads,
             Subscription(RECALCULATION, engine.repository_changed, prefetch=1),
-            Subscription(OPERATOR, engine.evaluation_requested, prefetch=1),
+            Subscription(OPERATOR, requests.handle, prefetch=1),
             Subscription(REFUSALS, engine.report_refused),
             Subscription(DEAD_LETTERS, engine.message_died, prefetch=1),
         ],
@@ -37,13 +39,22 @@ SERVICE = Service(
         "host",
         "package_event",
         "receipt",
+        "report_body",
         "reboot_verdict",
         "opinion",
         "evaluation",
         "verdict",
         "dead_letter",
     ),
-    consumes=("report.received", "report.refused", "repository.changed", "evaluation.requested", "message.dead"),
-    publishes=("repository.referenced", "host.evaluated"),
+    consumes=(
+        "report.received",
+        "report.refused",
+        "repository.changed",
+        "evaluation.requested",
+        "report.reprocess-requested",
+        "dead-letters.requested",
+        "message.dead",
+    ),
+    publishes=("repository.referenced", "host.evaluated", "whatever a replayed dead letter was"),
     workers=workers,
 )

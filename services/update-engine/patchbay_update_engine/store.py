@@ -151,8 +151,13 @@ def store_receipt(
     unchanged: bool = False,
     reason: str = "",
     evaluation_id: int | None = None,
+    again: bool = False,
 ) -> None:
-    """What became of a report; a second delivery of the same message changes nothing."""
+    """What became of a report.
+
+    A second delivery of the same message changes nothing; only a refusal gives way to what a replay made of
+    the report, and `again` renews any receipt.
+    """
     connection.execute(
         text("""
             INSERT INTO receipt (id, host_id, state, unchanged, reason, evaluation_id, bytes, received_at, stored_at,
@@ -160,9 +165,13 @@ def store_receipt(
             VALUES (:id, :host_id, :state, :unchanged, :reason, :evaluation_id, :bytes, to_timestamp(:at),
                 CASE WHEN :state = 'evaluated' THEN now() END,
                 CASE WHEN :state = 'evaluated' THEN clock_timestamp() END)
-            ON CONFLICT (id) DO NOTHING
+            ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, unchanged = EXCLUDED.unchanged,
+                reason = EXCLUDED.reason, evaluation_id = EXCLUDED.evaluation_id, stored_at = EXCLUDED.stored_at,
+                evaluated_at = EXCLUDED.evaluated_at
+            WHERE :again OR (receipt.state = 'refused' AND EXCLUDED.state <> 'refused')
         """),
         {
+            "again": again,
             "id": header.receipt_id,
             "host_id": header.host_id,
             "state": state,

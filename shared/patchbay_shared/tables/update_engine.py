@@ -186,6 +186,18 @@ receipt = Table(
     info={"writer": "update-engine"},
 )
 
+report_body = Table(
+    "report_body",
+    metadata,
+    Column("receipt_id", Uuid, primary_key=True),
+    Column("host_id", Uuid, nullable=False),
+    at("received_at"),
+    Column("header", JSONB, nullable=False, comment="ReportReceived"),
+    Column("body", LargeBinary, nullable=False, comment="zstd of msgpack of Report, as it travelled"),
+    Index("ix_report_body_host", "host_id", "received_at"),
+    info={"writer": "update-engine"},
+)
+
 dead_letter = Table(
     "dead_letter",
     metadata,
