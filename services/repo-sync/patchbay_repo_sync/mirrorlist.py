@@ -1,4 +1,4 @@
-"""Mirror lists: text lists of dnf, yum, pacman and apt, and metalink documents."""
+"""Mirror lists: text lists of dnf, yum, pacman and apt, metalink documents, and openSUSE's lists in JSON."""
 
 import xml.etree.ElementTree as ET
 from urllib.parse import parse_qs, urlsplit
@@ -18,7 +18,7 @@ _LIST_WORDS = ("mirrorlist", "metalink", "mirror-list", "mirrors.txt", "mirrors.
 
 
 class MirrorList(msgspec.Struct, frozen=True):
-    """Base URLs, best first, and what the entry document must be (metalink only; any one of them)."""
+    """Base URLs, best first, and what the entry document must be (metalink only; any one of them, newest first)."""
 
     urls: list[str]
     entries: list[Expected] = []
@@ -68,6 +68,8 @@ def parse(data: bytes, *, architecture: str = "", repository: str = "") -> Mirro
         return _metalink(data)
     if head.startswith(b"<"):
         raise InvalidInput("The mirror list is a web page.")
+    if head.startswith(b"["):
+        return _mirrorcache(data)
     urls: list[str] = []
     for line in data.decode("utf-8", "replace").splitlines():
         text = line.strip()
@@ -81,8 +83,26 @@ def parse(data: bytes, *, architecture: str = "", repository: str = "") -> Mirro
     return MirrorList(_usable(urls))
 
 
+class _Entry(msgspec.Struct):
+    url: str
+    prio: int = 0
+    """Lower is better."""
+
+
+def _mirrorcache(data: bytes) -> MirrorList:
+    """What openSUSE's MirrorCache answers to zypper."""
+    try:
+        entries = msgspec.json.decode(data, type=list[_Entry])
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise InvalidInput(f"The mirror list in JSON cannot be read: {exc}") from exc
+    return MirrorList(_usable([each.url for each in sorted(entries, key=lambda each: each.prio)]))
+
+
 def _metalink(data: bytes) -> MirrorList:
-    """metalink 3 as MirrorManager serves it: mirrors of repomd.xml, and its checksums (with older alternates)."""
+    """Mirrors of repomd.xml, and its checksums (with older alternates).
+
+    metalink 3 as MirrorManager serves it has a `preference` (100 is best), RFC 5854 a `priority` (1 is best).
+    """
     try:
         root = defusedxml.ElementTree.fromstring(data)
     except (ET.ParseError, DefusedXmlException, ValueError) as exc:
@@ -92,13 +112,16 @@ def _metalink(data: bytes) -> MirrorList:
     for element in root.iter():
         tag = element.tag.rpartition("}")[2]
         if tag == "url":
-            preference = element.get("preference", "0")
-            rank = int(preference) if preference.isascii() and preference.isdigit() and len(preference) < 6 else 0
-            urls.append((-rank, (element.text or "").strip().removesuffix("repodata/repomd.xml")))
+            rank = _number(element.get("priority")) - _number(element.get("preference"))
+            urls.append((rank, (element.text or "").strip().removesuffix("repodata/repomd.xml")))
         elif tag in {"file", "alternate"}:
             checksums += _best_hash(element)
     urls.sort(key=lambda pair: pair[0])
     return MirrorList(_usable([url for _, url in urls]), checksums)
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 7 else 0
 
 
 def _best_hash(file: ET.Element) -> list[Expected]:
@@ -110,9 +133,10 @@ def _best_hash(file: ET.Element) -> list[Expected]:
         text = (child.text or "").strip()
         if tag == "size" and text.isascii() and text.isdigit() and len(text) < 16:
             size = int(text)
-        for each in child if tag == "verification" else ():
-            kind = each.get("type", "")
-            if each.tag.rpartition("}")[2] == "hash" and strength(kind.lower()) >= strength("sha256"):
+        hashes = [child] if tag == "hash" else child if tag == "verification" else ()  # RFC 5854: without a wrapper
+        for each in hashes:
+            kind = each.get("type", "").lower().replace("-", "")
+            if each.tag.rpartition("}")[2] == "hash" and strength(kind) >= strength("sha256"):
                 found.append(expected(kind, (each.text or "").strip(), None, where="The metalink"))
     if not found:
         return []
