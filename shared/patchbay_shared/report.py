@@ -61,10 +61,10 @@ class ReportPackage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     @property
     def evr(self) -> str:
-        """`[epoch:]version[-release]`, without an epoch of zero unless dpkg's own text has one."""
+        """`[epoch:]version[-release]`; an epoch of zero is part of the text for dpkg and pacman, never for rpm."""
         epoch = self.epoch
         text = f"{self.version}-{self.release}" if self.release else self.version
-        if epoch and (epoch != "0" or self.type == "deb"):
+        if epoch and (epoch != "0" or self.type in {"deb", "pacman", "arch"}):
             return f"{epoch}:{text}"
         return text
 

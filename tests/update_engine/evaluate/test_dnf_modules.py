@@ -207,6 +207,17 @@ def test_an_active_stream_pulls_in_the_stream_that_it_requires() -> None:
     assert modules.active == {"app:1", "nodejs:18"}
 
 
+def test_an_enabled_stream_that_is_gone_does_not_keep_others_from_being_required() -> None:
+    """libdnf has no package to enable then, and lets the requirement of another module choose."""
+    needs = stream("app", "1", requires={"nodejs": ["18"]})
+    states = [
+        ModuleState(name="app", stream="1", state="enabled"),
+        ModuleState(name="nodejs", stream="16", state="enabled"),
+    ]
+
+    assert module_filter([ModuleMetadata(streams=[needs, EIGHTEEN])], states).active == {"app:1", "nodejs:18"}
+
+
 def test_repositories_that_disagree_leave_a_module_without_default() -> None:
     """libmodulemd merges conflicting defaults to none."""
     metadata = [

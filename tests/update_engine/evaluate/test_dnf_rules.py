@@ -149,6 +149,14 @@ def test_an_exclude_may_be_any_form_of_a_nevra(pattern: str) -> None:
     assert f"excludepkgs={pattern}" in verdict.why
 
 
+@pytest.mark.parametrize(("pattern", "state"), [("app-1.2*.noarch", State.EXCLUDED), ("app-0:1.2*.noarch", None)])
+def test_a_glob_over_the_whole_package_knows_the_epoch_only_with_a_colon(pattern: str, state: State | None) -> None:
+    """libdnf compares with the epoch where the text has one, and an epoch of 1 is not 0."""
+    verdicts = judge(["app 1:1.1-1 noarch"], repository("base", offered("app 1:1.2-1 noarch")), excludes=[pattern])
+
+    assert [v.state for v in verdicts] == [state or State.OUTSTANDING]
+
+
 def test_a_version_exclude_leaves_the_other_versions() -> None:
     """`name-1.2*` takes 1.2 away and 1.1 stays the update."""
     verdicts = judge(

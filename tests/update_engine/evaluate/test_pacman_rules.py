@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 from patchbay_shared.catalogue import AvailablePackage
-from patchbay_shared.report import Pin, ReportRepository
+from patchbay_shared.report import Pin, ReportPackage, ReportRepository
 from patchbay_shared.versions import evr_key
 from patchbay_update_engine.evaluate.catalog import CatalogRepository, InstalledPackage, PackageIndex, Policy
 from patchbay_update_engine.evaluate.pacman import compile_catalog
@@ -216,3 +216,9 @@ def test_verdicts_are_in_order_of_name() -> None:
     ]
 
     assert [verdict.name for verdict in catalog.evaluate(installed)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("kind", "text"), [("pacman", "0:1.0-1"), ("deb", "0:1.0-1"), ("rpm", "1.0-1")])
+def test_an_epoch_of_zero_is_part_of_the_version_except_in_rpm(kind: str, text: str) -> None:
+    """pacman and dpkg print the version as it was written; rpm stores a number."""
+    assert ReportPackage(name="app", epoch="0", version="1.0", release="1", type=kind).evr == text

@@ -123,8 +123,8 @@ def _repomd_file(data: ET.Element) -> RepomdFile:
 def packages(stream: BinaryIO, *, relations: bool = True) -> Iterator[AvailablePackage]:
     """The binary packages of a primary.xml, in its order. Raises InvalidInput.
 
-    `relations=False` leaves `AvailablePackage.relations` empty, which saves about half of the time where no
-    rule will read them (dnf's list of updates does not solve dependencies).
+    `relations=False` keeps of the relations only the names beside its own that a package provides, which saves
+    about half of the time: dnf's list of updates does not solve dependencies, but module streams hide by such names.
     """
     refused = 0
     # createrepo_c reads a named file only, and takes the suffix as the word for "not compressed".
@@ -175,7 +175,7 @@ def _package(package: "createrepo_c.Package", *, relations: bool) -> AvailablePa
         source=_source_name(package.rpm_sourcerpm),
         vendor=vendor,
         obsoletes=obsoletes,
-        relations=_encode(_relations(package)) if relations else None,
+        relations=_encode(_relations(package)) if relations else _other_names(package),
     )
 
 
@@ -188,6 +188,13 @@ def _relations(package: "createrepo_c.Package") -> Relations:
         requires=list(dict.fromkeys(_relation(r) for r in package.requires if not r[0].startswith("rpmlib("))),
         conflicts=list(dict.fromkeys(map(_relation, package.conflicts))),
     )
+
+
+def _other_names(package: "createrepo_c.Package") -> bytes | None:
+    # A name with a bracket is no package's: `libc.so.6()(64bit)`, `perl(strict)`, `bash(x86-64)`.
+    own = package.name
+    names = {entry[0] for entry in package.provides if entry[0] != own and "(" not in entry[0]}
+    return _encode(Relations(provides=sorted(names))) if names else None
 
 
 def _relation(entry: tuple[str, str | None, str | None, str | None, str | None, bool]) -> str:

@@ -159,11 +159,14 @@ class _Resolver:
         return None
 
     def _preferred(self, name: str) -> list[str]:
-        """The streams of a module that may become active, the likeliest first."""
+        """The streams of a module that may become active, the likeliest first.
+
+        Where no repository has the enabled stream any more, another module may still require any of the others.
+        """
         available = self._variants.get(name, {})
-        enabled = self._enabled.get(name)
-        if enabled is not None:
-            return [enabled] if enabled in available else []
+        enabled = self._enabled.get(name, "")
+        if enabled in available:
+            return [enabled]
         default = self._defaults.get(name)
         return sorted(available, key=lambda stream: (stream != default, stream))
 

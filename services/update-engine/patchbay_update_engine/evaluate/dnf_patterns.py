@@ -89,11 +89,13 @@ def readings(text: str) -> list[PackagePattern]:
 
 
 def whole_nevra_glob(text: str) -> Callable[[AvailablePackage], bool]:
-    """dnf's last resort: the text as a glob over `name-evr.arch`."""
+    """dnf's last resort: the text as a glob over `name-evr.arch`, whose epoch counts only if the text has a colon."""
     test = _test(text)
+    with_epoch = ":" in text
 
     def matches(package: AvailablePackage) -> bool:
-        return test is None or bool(test(f"{package.name}-{package.evr}.{package.arch}"))
+        evr = package.evr if with_epoch else package.evr.rpartition(":")[2]
+        return test is None or bool(test(f"{package.name}-{evr}.{package.arch}"))
 
     return matches
 
