@@ -9,6 +9,7 @@ from patchbay_shared.service import Context
 
 from patchbay_api.approvals import approvals
 from patchbay_api.dashboard import dashboard
+from patchbay_api.dead_letters import dead_letters
 from patchbay_api.documentation import add_documentation
 from patchbay_api.enrolment import enrolment
 from patchbay_api.host_updates import host_updates
@@ -19,7 +20,7 @@ from patchbay_api.repositories import repositories
 from patchbay_api.resource import PREFIX
 from patchbay_api.sessions import sessions
 
-RESOURCES = (sessions, dashboard, hosts, host_updates, repositories, receipts, enrolment, approvals)
+RESOURCES = (sessions, dashboard, hosts, host_updates, repositories, receipts, dead_letters, enrolment, approvals)
 MAX_BODY_BYTES = 64_000
 VERSION = "1.0.0"
 

@@ -1,10 +1,15 @@
 """The API: every read and every operator's action, as JSON below /api/v1.
 
-Reads all tables. Writes accounts, sessions, enrolment tokens and approvals. Publishes `sync.requested` and
-`evaluation.requested`, which repo-sync and update-engine act on.
+Reads all tables. Writes accounts, sessions, enrolment tokens and approvals. Publishes
+what operators ask for, which repo-sync and update-engine act on.
 """
 
-from patchbay_shared.messages import EVALUATION_REQUESTED, SYNC_REQUESTED
+from patchbay_shared.messages import (
+    DEAD_LETTERS_REQUESTED,
+    EVALUATION_REQUESTED,
+    REPORT_REPROCESS_REQUESTED,
+    SYNC_REQUESTED,
+)
 from patchbay_shared.service import Service
 
 from patchbay_api.app import make_app
@@ -26,13 +31,14 @@ SERVICE = Service(
         "repository_sync",
         "mirror",
         "receipt",
+        "report_body",
         "dead_letter",
         "host_credential",
         "reboot_verdict",
         "opinion",
     ),
     writes=("user_account", "user_session", "enrolment_token", "host_approval"),
-    publishes=(EVALUATION_REQUESTED, SYNC_REQUESTED),
+    publishes=(DEAD_LETTERS_REQUESTED, EVALUATION_REQUESTED, REPORT_REPROCESS_REQUESTED, SYNC_REQUESTED),
     app=make_app,
     paths=(PREFIX,),
     gauges=gauges,
