@@ -7,8 +7,8 @@ from typing import Literal
 
 import msgspec
 
-Scheme = Literal["deb", "rpm", "alpm"]
-"""Version order of a package: dpkg's, rpm's or libalpm's."""
+Scheme = Literal["deb", "rpm", "alpm", "portage"]
+"""Version order of a package: dpkg's, rpm's, libalpm's or portage's."""
 
 
 class AvailablePackage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -17,7 +17,7 @@ class AvailablePackage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False
     name: str
     arch: str
     evr: str
-    """`[epoch:]version[-release]`; rpm: without an epoch of zero; deb and alpm: as published."""
+    """`[epoch:]version[-release]`; rpm: without an epoch of zero; deb, alpm and portage: as published."""
     evr_key: bytes
     """`evr_key(scheme, evr)`."""
     digest: int
@@ -48,6 +48,11 @@ class Relations(msgspec.Struct, frozen=True, omit_defaults=True):
     replaces: list[str] = []
     groups: list[str] = []
     multi_arch: str = ""
+    slot: str = ""
+    """Gentoo: what may be installed beside each other, without the sub-slot."""
+    subslot: str = ""
+    keywords: list[str] = []
+    """Gentoo: architectures, `~` before those where it is in testing."""
 
 
 class ModuleStream(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -59,8 +59,8 @@ def test_learning_twice_changes_nothing(world: Any) -> None:
 
 
 def test_a_type_that_nobody_crawls_is_shown_but_not_due(world: Any) -> None:
-    """Gentoo's trees are listed with the reason."""
-    world.refer(ReportRepository(id="gentoo", type="gentoo", urls=["rsync://rsync.test/gentoo"]))
+    """It is listed with the reason."""
+    world.refer(ReportRepository(id="flathub", type="flatpak", urls=["https://flat.test/repo"]))
 
     world.sync()
 

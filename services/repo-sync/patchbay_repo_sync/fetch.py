@@ -124,6 +124,11 @@ class Fetcher:
                 refuse_mismatch(checksum.hexdigest(), size, wanted, name=shown(url))
             return FetchedFile(Path(path), size, checksum.hexdigest(), source.etag, source.last_modified)
 
+    def can_fetch(self, url: str) -> bool:
+        """Whether a URL is of a kind that is fetched, after the mirror map."""
+        place = self._map.locate(url)
+        return place.path is not None or place.url.startswith(("http://", "https://"))
+
     def close(self) -> None:
         self._guarded.close()
         self._operators.close()

@@ -26,7 +26,7 @@ _USED = """EXISTS (
     SELECT FROM repository_set s JOIN host h ON h.repository_set_id = s.id
     WHERE s.repository_ids @> ARRAY[repository.id]
 )"""
-CRAWLED_TYPES = ("deb", "rpm-md", "susetags", "pacman")
+CRAWLED_TYPES = ("deb", "rpm-md", "susetags", "pacman", "gentoo")
 
 
 class Repository(msgspec.Struct, frozen=True):

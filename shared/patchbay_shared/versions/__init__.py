@@ -1,15 +1,21 @@
-"""Version order of deb, rpm and alpm as sortable bytes."""
+"""Version order of deb, rpm, alpm and portage as sortable bytes."""
 
 from collections.abc import Callable
 
 from patchbay_shared.catalogue import Scheme
-from patchbay_shared.versions import alpm, deb, rpm
+from patchbay_shared.versions import alpm, deb, portage, rpm
 
-_KEYS: dict[str, Callable[[str], bytes]] = {"deb": deb.key, "rpm": rpm.key, "alpm": alpm.key}
+_KEYS: dict[str, Callable[[str], bytes]] = {
+    "deb": deb.key,
+    "rpm": rpm.key,
+    "alpm": alpm.key,
+    "portage": portage.key,
+}
 _COMPARE: dict[str, Callable[[str, str], int]] = {
     "deb": deb.compare,
     "rpm": rpm.compare,
     "alpm": alpm.compare,
+    "portage": portage.compare,
 }
 
 
@@ -17,7 +23,8 @@ def evr_key(scheme: Scheme, evr: str) -> bytes:
     """Sort key of a version: keys compare as bytes in the order the package manager gives.
 
     `evr` is "[epoch:]version[-release]"; an absent epoch is 0.
-    Raises InvalidVersion. Rules: Debian Policy 5.6.12; rpmvercmp of rpm 4.18; alpm_pkg_vercmp of pacman 6.
+    Raises InvalidVersion. Rules: Debian Policy 5.6.12; rpmvercmp of rpm 4.18; alpm_pkg_vercmp of pacman 6;
+    PMS 8, section 3.3.
 
     >>> evr_key("deb", "1.0~rc1") < evr_key("deb", "1.0") < evr_key("deb", "1:0.9")
     True

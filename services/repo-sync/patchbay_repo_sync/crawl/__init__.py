@@ -7,7 +7,7 @@ database here. What cannot be used raises InvalidInput, Unavailable or Untrusted
 
 from collections.abc import Callable
 
-from patchbay_repo_sync.crawl import apt, pacman, rpmmd, susetags
+from patchbay_repo_sync.crawl import apt, gentoo, pacman, rpmmd, susetags
 from patchbay_repo_sync.crawl.visit import Visit
 from patchbay_repo_sync.fetch import NotFound
 from patchbay_repo_sync.swap import NewGeneration
@@ -36,4 +36,5 @@ _CRAWLS: dict[str, Callable[[Visit], NewGeneration | None]] = {
     "rpm-md": _rpmmd_or_susetags,
     "susetags": susetags.crawl,
     "pacman": pacman.crawl,
+    "gentoo": gentoo.crawl,
 }

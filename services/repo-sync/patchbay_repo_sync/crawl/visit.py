@@ -76,6 +76,10 @@ class Visit:
 
     def verified(self, data: bytes, path: str, *, signature: bytes | None, clear_signed: bool = False) -> Verified:
         """The signed part of an entry document and who signed it. Raises Untrusted."""
+        return self.verified_as(data, self.url(path), signature=signature, clear_signed=clear_signed)
+
+    def verified_as(self, data: bytes, url: str, *, signature: bytes | None, clear_signed: bool = False) -> Verified:
+        """The same for a document by its URL."""
         try:
             return self._verifier.check(
                 data,
@@ -85,7 +89,7 @@ class Visit:
                 verified_by=self.repository.verified_by,
             )
         except Untrusted as exc:
-            raise Untrusted(f"{shown(self.url(path))} cannot be trusted. {exc}") from exc
+            raise Untrusted(f"{shown(url)} cannot be trusted. {exc}") from exc
 
     @cached_property
     def _verifier(self) -> Verifier:

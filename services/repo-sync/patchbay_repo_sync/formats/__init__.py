@@ -1,6 +1,6 @@
 """Readers of repository metadata: pure functions from bytes to the shapes of `patchbay_shared.catalogue`.
 
-One file a format (`apt`, `rpmmd` with `updateinfo` and `modulemd`, `susetags`, `pacman`), one shape:
+One file a format (`apt`, `rpmmd` with `updateinfo` and `modulemd`, `susetags`, `pacman`, `gentoo`), one shape:
 
 - *Small documents* that name the others (Release, repomd.xml, content) are taken whole as `bytes` by
   `parse_<document>`; each of them says where the indexes are and which checksums they must have.
