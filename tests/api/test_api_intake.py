@@ -130,9 +130,6 @@ def test_dead_letters_are_listed_and_shown(ask: Client, database: Database) -> N
 
     items = ask("viewer").get("/api/v1/dead-letters").json["items"]
     assert [each["id"] for each in items] == [text, binary]
-        (text, "ValueError: boom"),
-        (binary, "ValueError: boom"),
-    ]
     operator = ask("operator")
     assert operator.get(f"/api/v1/dead-letters/{text}").json["text"] == '{"a": 1}'
     assert operator.get(f"/api/v1/dead-letters/{binary}").json["text"] is None
