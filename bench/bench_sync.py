@@ -26,11 +26,11 @@ import psycopg
 from debian.deb822 import Packages
 from figures import CpuMeter, figure, shared_folder
 from patchbay_repo_sync import store
-from patchbay_repo_sync.compression import open_decompressed
 from patchbay_repo_sync.sync import Syncer
 from patchbay_shared.bus import Bus
 from patchbay_shared.db import Database
 from patchbay_shared.embedded import start_postgres
+from patchbay_shared.fetching.compression import open_decompressed
 from patchbay_shared.log import configure
 from patchbay_shared.migrate import migrate
 from patchbay_shared.report import ReportRepository

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from patchbay_repo_sync.fetch import Fetcher
 from patchbay_repo_sync.snapshot import Fetch
+from patchbay_shared.fetching.fetch import Fetcher
 from patchbay_shared.mirror_map import MirrorMap
 from patchbay_shared.settings import settings_from
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from patchbay_repo_sync.compression import open_decompressed
 from patchbay_shared.errors import InvalidInput
+from patchbay_shared.fetching.compression import open_decompressed
 
 TEXT = b"".join(b"Package: number %d\n" % number for number in range(60_000))
 Pack = Callable[[bytes], bytes]

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patchbay_repo_sync.addresses import AddressPolicy
-from patchbay_repo_sync.connections import PolicyAdapter
-from patchbay_repo_sync.fetch import Fetcher, Seen, shown
 from patchbay_shared.errors import InvalidInput, Unavailable
+from patchbay_shared.fetching.addresses import AddressPolicy
+from patchbay_shared.fetching.connections import PolicyAdapter
+from patchbay_shared.fetching.fetch import Fetcher, Seen, shown
 from patchbay_shared.settings import settings_from
 
 

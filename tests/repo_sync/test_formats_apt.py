@@ -11,10 +11,10 @@ import msgspec
 import pytest
 from debian.deb822 import Packages as DebianPackages
 from debian.deb822 import Release as DebianRelease
-from patchbay_repo_sync.compression import open_decompressed
 from patchbay_repo_sync.formats import apt
 from patchbay_shared.catalogue import AvailablePackage, Relations
 from patchbay_shared.errors import InvalidInput
+from patchbay_shared.fetching.compression import open_decompressed
 from patchbay_shared.versions import evr_key
 
 _HERE = Path(__file__).parent.parent

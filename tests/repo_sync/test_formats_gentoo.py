@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from patchbay_repo_sync.compression import open_decompressed
 from patchbay_repo_sync.formats import gentoo
 from patchbay_shared.catalogue import AvailablePackage, Relations
 from patchbay_shared.errors import InvalidInput, InvalidVersion
+from patchbay_shared.fetching.compression import open_decompressed
 from patchbay_shared.report import ReportRepository
 from patchbay_shared.versions import compare, evr_key
 

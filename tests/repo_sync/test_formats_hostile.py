@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from patchbay_repo_sync.compression import open_decompressed
 from patchbay_repo_sync.formats import apt, pacman, rpmmd, susetags
 from patchbay_shared.errors import InvalidInput
+from patchbay_shared.fetching.compression import open_decompressed
 
 _REPOS = Path(__file__).parent.parent / "data" / "oracle" / "repos"
 _LIMIT_BYTES = 50_000_000

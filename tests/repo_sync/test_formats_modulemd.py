@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from patchbay_repo_sync.compression import open_decompressed
 from patchbay_repo_sync.formats.modulemd import module_metadata
 from patchbay_shared.catalogue import ModuleMetadata, ModuleStream
 from patchbay_shared.errors import InvalidInput
+from patchbay_shared.fetching.compression import open_decompressed
 
 _SHARED = Path(os.environ.get("PATCHBAY_SHARED", Path(__file__).parent.parent.parent.parent / "shared"))
 _FILES = [

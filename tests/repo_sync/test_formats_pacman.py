@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from patchbay_repo_sync.compression import open_decompressed
 from patchbay_repo_sync.formats import pacman
 from patchbay_shared.catalogue import AvailablePackage, Relations
 from patchbay_shared.errors import InvalidInput
+from patchbay_shared.fetching.compression import open_decompressed
 from patchbay_shared.versions import evr_key
 
 _HERE = Path(__file__).parent.parent

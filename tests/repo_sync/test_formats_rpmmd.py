@@ -7,11 +7,11 @@ from pathlib import Path
 import createrepo_c
 import msgspec
 import pytest
-from patchbay_repo_sync.checksum import verify
-from patchbay_repo_sync.compression import open_decompressed
 from patchbay_repo_sync.formats import rpmmd
 from patchbay_shared.catalogue import AvailablePackage, Relations
 from patchbay_shared.errors import InvalidInput
+from patchbay_shared.fetching.checksum import verify
+from patchbay_shared.fetching.compression import open_decompressed
 from patchbay_shared.versions import evr_key
 
 _HERE = Path(__file__).parent.parent

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from patchbay_repo_sync.checksum import verify
-from patchbay_repo_sync.compression import open_decompressed
 from patchbay_repo_sync.formats import susetags
 from patchbay_shared.catalogue import AvailablePackage, Relations
 from patchbay_shared.errors import InvalidInput
+from patchbay_shared.fetching.checksum import verify
+from patchbay_shared.fetching.compression import open_decompressed
 from patchbay_shared.versions import evr_key
 
 _SHARED = Path(os.environ.get("PATCHBAY_SHARED", Path(__file__).parent.parent.parent.parent / "shared"))

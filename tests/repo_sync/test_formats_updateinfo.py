@@ -6,10 +6,10 @@ from pathlib import Path
 
 import createrepo_c
 import pytest
-from patchbay_repo_sync.compression import open_decompressed
 from patchbay_repo_sync.formats.updateinfo import advisories
 from patchbay_shared.catalogue import AdvisoryPackage, RepositoryAdvisory
 from patchbay_shared.errors import InvalidInput
+from patchbay_shared.fetching.compression import open_decompressed
 
 _HERE = Path(__file__).parent.parent
 _SHARED = Path(os.environ.get("PATCHBAY_SHARED", _HERE.parent.parent / "shared"))

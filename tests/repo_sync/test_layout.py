@@ -2,10 +2,10 @@
 
 import pytest
 from patchbay_repo_sync import layout
-from patchbay_repo_sync.checksum import Expected
 from patchbay_repo_sync.formats.apt import Release
 from patchbay_shared.catalogue import ReleaseInfo
 from patchbay_shared.errors import InvalidInput, Untrusted
+from patchbay_shared.fetching.checksum import Expected
 from patchbay_shared.report import ReportRepository
 
 SHA256 = Expected("sha256", "ab" * 32, 10)

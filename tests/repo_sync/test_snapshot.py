@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from patchbay_repo_sync.fetch import NotFound
 from patchbay_repo_sync.snapshot import Snapshots
 from patchbay_shared.errors import InvalidInput, Unavailable, Untrusted
+from patchbay_shared.fetching.fetch import NotFound
 from patchbay_shared.report import ReportRepository
 
 _REPOS = Path(__file__).parent.parent / "data" / "oracle" / "repos"

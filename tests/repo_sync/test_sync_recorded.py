@@ -11,7 +11,7 @@ from uuid import UUID
 import createrepo_c
 import pytest
 from debian.deb822 import Packages
-from patchbay_repo_sync.compression import open_decompressed
+from patchbay_shared.fetching.compression import open_decompressed
 from patchbay_shared.report import ReportRepository
 
 World = Any  # conftest's; it cannot be imported under importlib

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 from patchbay_shared.catalogue import ReleaseInfo
 from patchbay_shared.errors import InvalidInput, Untrusted
+from patchbay_shared.fetching.checksum import Expected, strength
 from patchbay_shared.report import ReportRepository
 from patchbay_shared.repositories import is_flat, suite
 
-from patchbay_repo_sync.checksum import Expected, strength
 from patchbay_repo_sync.formats.apt import Release
 from patchbay_repo_sync.formats.rpmmd import Repomd
 from patchbay_repo_sync.formats.susetags import Content

@@ -7,9 +7,8 @@ import defusedxml.ElementTree
 import msgspec
 from defusedxml.common import DefusedXmlException
 from patchbay_shared.errors import InvalidInput
+from patchbay_shared.fetching.checksum import Expected, expected, strength
 from patchbay_shared.report import ReportRepository
-
-from patchbay_repo_sync.checksum import Expected, expected, strength
 
 MAX_MIRRORS = 20
 """More are not kept: the list is in the order of preference, and every mirror that fails costs a timeout."""

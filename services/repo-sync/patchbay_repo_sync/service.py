@@ -5,9 +5,8 @@
 | handlers | nudges and timed jobs |
 | sync | one sync of one repository |
 | crawl/ | one file a format: what to fetch from a mirror, and how it is checked |
-| formats/, compression | readers of metadata, bounded |
-| fetch, connections, addresses | bounded HTTP and local folders; which addresses are allowed |
-| checksum, signature, mirrorlist | what holds, who signed, where else to look |
+| formats/ | readers of metadata, bounded |
+| signature, mirrorlist | who signed, where else to look |
 | store, swap, lease | SQL: repositories and leases; a new generation in one transaction; heartbeats |
 """
 

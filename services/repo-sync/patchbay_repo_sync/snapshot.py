@@ -7,13 +7,13 @@ from typing import BinaryIO
 import msgspec
 from patchbay_shared.catalogue import AvailablePackage, IndexContent, ReleaseInfo
 from patchbay_shared.errors import InvalidInput, PatchbayError, Unavailable, Untrusted
+from patchbay_shared.fetching.checksum import Expected, verify
+from patchbay_shared.fetching.compression import open_decompressed
+from patchbay_shared.fetching.fetch import NotFound
 from patchbay_shared.report import ReportRepository
 from patchbay_shared.repositories import TYPES
 
 from patchbay_repo_sync import layout, mirrorlist
-from patchbay_repo_sync.checksum import Expected, verify
-from patchbay_repo_sync.compression import open_decompressed
-from patchbay_repo_sync.fetch import NotFound
 from patchbay_repo_sync.formats import apt, pacman, rpmmd, susetags
 from patchbay_repo_sync.layout import IndexFiles, join
 

@@ -23,6 +23,8 @@ import structlog
 from patchbay_shared.bus import Bus
 from patchbay_shared.db import Database
 from patchbay_shared.errors import InvalidInput, PatchbayError, Unavailable, Untrusted
+from patchbay_shared.fetching.checksum import Expected
+from patchbay_shared.fetching.fetch import Fetcher, shown
 from patchbay_shared.log import get_logger
 from patchbay_shared.messages import REPOSITORY_CHANGED, RepositoryChanged
 from patchbay_shared.metrics import count_sync
@@ -31,9 +33,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DataError
 
 from patchbay_repo_sync import mirrorlist, store
-from patchbay_repo_sync.checksum import Expected
 from patchbay_repo_sync.crawl import Visit, crawl
-from patchbay_repo_sync.fetch import Fetcher, shown
 from patchbay_repo_sync.lease import LEASE_SECONDS, Heartbeat, new_owner
 from patchbay_repo_sync.store import Index, Mirror, Outcome, Repository
 from patchbay_repo_sync.swap import Change, LeaseLost, NewGeneration, swap

@@ -7,9 +7,10 @@ database here. What cannot be used raises InvalidInput, Unavailable or Untrusted
 
 from collections.abc import Callable
 
+from patchbay_shared.fetching.fetch import NotFound
+
 from patchbay_repo_sync.crawl import apt, gentoo, pacman, rpmmd, susetags
 from patchbay_repo_sync.crawl.visit import Visit
-from patchbay_repo_sync.fetch import NotFound
 from patchbay_repo_sync.swap import NewGeneration
 
 __all__ = ["Visit", "crawl"]

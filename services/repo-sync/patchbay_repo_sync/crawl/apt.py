@@ -10,10 +10,10 @@ from pathlib import Path
 
 from patchbay_shared.catalogue import ReleaseInfo
 from patchbay_shared.errors import Unavailable
+from patchbay_shared.fetching.fetch import Document, FetchedFile, NotFound, shown
 
 from patchbay_repo_sync import layout
 from patchbay_repo_sync.crawl.visit import Visit
-from patchbay_repo_sync.fetch import Document, FetchedFile, NotFound, shown
 from patchbay_repo_sync.formats import apt
 from patchbay_repo_sync.layout import IndexFiles
 from patchbay_repo_sync.signature import Verified

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from patchbay_shared.errors import InvalidInput
+from patchbay_shared.fetching.fetch import FetchedFile, NotFound, shown
 
 from patchbay_repo_sync.crawl.visit import Visit
-from patchbay_repo_sync.fetch import FetchedFile, NotFound, shown
 from patchbay_repo_sync.formats import gentoo
 from patchbay_repo_sync.swap import NewGeneration, NewIndex, Records
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from patchbay_shared.fetching.fetch import NotFound
+
 from patchbay_repo_sync import layout
 from patchbay_repo_sync.crawl.visit import Visit
-from patchbay_repo_sync.fetch import NotFound
 from patchbay_repo_sync.formats import pacman
 from patchbay_repo_sync.swap import NewGeneration, NewIndex, Records
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from patchbay_shared.catalogue import IndexContent, ModuleMetadata, RepositoryAdvisory
 from patchbay_shared.errors import Untrusted
+from patchbay_shared.fetching.checksum import strength, verify
+from patchbay_shared.fetching.fetch import shown
 
 from patchbay_repo_sync import layout
-from patchbay_repo_sync.checksum import strength, verify
 from patchbay_repo_sync.crawl.visit import Visit
-from patchbay_repo_sync.fetch import shown
 from patchbay_repo_sync.formats import rpmmd
 from patchbay_repo_sync.layout import IndexFiles
 from patchbay_repo_sync.swap import NewGeneration, NewIndex, Records

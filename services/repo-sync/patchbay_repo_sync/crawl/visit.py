@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from patchbay_shared.errors import Untrusted
+from patchbay_shared.fetching.checksum import Expected
+from patchbay_shared.fetching.compression import open_decompressed
+from patchbay_shared.fetching.fetch import Document, FetchedFile, Fetcher, NotFound, Seen, shown
 from patchbay_shared.settings import Settings
 
-from patchbay_repo_sync.checksum import Expected
-from patchbay_repo_sync.compression import open_decompressed
-from patchbay_repo_sync.fetch import Document, FetchedFile, Fetcher, NotFound, Seen, shown
 from patchbay_repo_sync.signature import Verified, Verifier
 from patchbay_repo_sync.store import Index, Mirror, Repository
 

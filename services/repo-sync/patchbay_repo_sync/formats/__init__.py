@@ -4,7 +4,7 @@ One file a format (`apt`, `rpmmd` with `updateinfo` and `modulemd`, `susetags`, 
 
 - *Small documents* that name the others (Release, repomd.xml, content) are taken whole as `bytes` by
   `parse_<document>`; each of them says where the indexes are and which checksums they must have.
-- *Indexes* are taken as binary streams that are already decompressed (`patchbay_repo_sync.compression`, which
+- *Indexes* are taken as binary streams that are already decompressed (`patchbay_shared.fetching.compression`, which
   bounds them) and are read once, front to back; `packages(stream)` yields `AvailablePackage` in the
   order of the index, in bounded memory.
 - Source packages are never yielded.

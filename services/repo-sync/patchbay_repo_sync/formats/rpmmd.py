@@ -16,9 +16,9 @@ import structlog
 from defusedxml.common import DefusedXmlException
 from patchbay_shared.catalogue import AvailablePackage, Relations
 from patchbay_shared.errors import InvalidInput, InvalidVersion
+from patchbay_shared.fetching.checksum import Expected, expected
 from patchbay_shared.versions import evr_key
 
-from patchbay_repo_sync.checksum import Expected, expected
 from patchbay_repo_sync.formats.librpm import createrepo_c
 from patchbay_repo_sync.formats.modulemd import module_metadata
 from patchbay_repo_sync.formats.text import digest64, relative_path

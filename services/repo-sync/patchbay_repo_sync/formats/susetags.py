@@ -10,9 +10,9 @@ import msgspec
 import structlog
 from patchbay_shared.catalogue import AvailablePackage, Relations
 from patchbay_shared.errors import InvalidInput, InvalidVersion
+from patchbay_shared.fetching.checksum import Expected, expected
 from patchbay_shared.versions import evr_key
 
-from patchbay_repo_sync.checksum import Expected, expected
 from patchbay_repo_sync.formats.text import digest64, relative_path
 
 MAX_CONTENT_BYTES = 16 * 1024 * 1024

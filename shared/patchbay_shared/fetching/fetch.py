@@ -12,21 +12,21 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 import requests
-from patchbay_shared.errors import InvalidInput, Unavailable, Untrusted
-from patchbay_shared.mirror_map import MirrorMap
-from patchbay_shared.settings import Settings
 from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
-from patchbay_repo_sync.addresses import AddressPolicy
-from patchbay_repo_sync.checksum import Expected, refuse_mismatch
-from patchbay_repo_sync.connections import PolicyAdapter
+from patchbay_shared.errors import InvalidInput, Unavailable, Untrusted
+from patchbay_shared.fetching.addresses import AddressPolicy
+from patchbay_shared.fetching.checksum import Expected, refuse_mismatch
+from patchbay_shared.fetching.connections import PolicyAdapter
+from patchbay_shared.mirror_map import MirrorMap
+from patchbay_shared.settings import Settings
 
 MAX_DOCUMENT_BYTES = 32_000_000
 """Largest of the small files that name the others (Release, repomd.xml, mirror lists)."""
 _MAX_REDIRECTS = 5
 _STEP_BYTES = 1 << 18
-_USER_AGENT = "Patchbay repo-sync"
+_USER_AGENT = "Patchbay"
 
 
 class NotFound(Unavailable):

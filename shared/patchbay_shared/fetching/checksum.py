@@ -3,6 +3,7 @@
 import hashlib
 
 import msgspec
+
 from patchbay_shared.errors import InvalidInput, Untrusted
 
 _NAMES = {"sha": "sha1", "md5sum": "md5"}

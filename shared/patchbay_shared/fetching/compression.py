@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import zstandard
+
 from patchbay_shared.errors import InvalidInput
 
 _OUTPUT_STEP = 1 << 18

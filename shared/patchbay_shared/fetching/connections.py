@@ -16,7 +16,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 
-from patchbay_repo_sync.addresses import AddressPolicy
+from patchbay_shared.fetching.addresses import AddressPolicy
 
 _MAX_ADDRESSES = 4
 """Of one name; each that does not answer costs the whole connect timeout."""
