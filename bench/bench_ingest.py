@@ -1,0 +1,263 @@
+"""Accepting reports over HTTP: `patchbay run ingest` before a private RabbitMQ node, beside a bare producer.
+
+The floor is what one kombu producer with confirms puts on the same queue in the same run: a report cannot be
+durable sooner. Everything listens on loopback and is gone at the end.
+"""
+
+import hashlib
+import itertools
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import msgspec
+import pika
+import psutil
+import requests
+import zstandard
+from figures import figure
+from fleet import fleet_reports
+from patchbay_shared.bus import Bus
+from patchbay_shared.db import Database
+from patchbay_shared.embedded import start_postgres
+from patchbay_shared.messages import FRESH_REPORTS, REPORT_RECEIVED
+from patchbay_shared.migrate import migrate
+from patchbay_shared.report import Report
+from patchbay_shared.tables import enrolment_token
+from sqlalchemy import insert
+
+ROUNDS = 3
+SECONDS = 8.0
+CLIENT_COUNT = 8
+HOST_COUNT = 20
+TOKEN = "pbe_" + secrets.token_urlsafe(24)
+RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(condition: Callable[[], bool], what: str, *, within_seconds: float = 90) -> None:
+    deadline = time.monotonic() + within_seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{what} did not come up within {within_seconds} s.")
+        threading.Event().wait(0.1)
+
+
+@contextmanager
+def rabbitmq(folder: Path) -> Iterator[str]:
+    """The URL of a private node of Debian's package."""
+    if not RABBITMQ.exists():
+        raise SystemExit("Debian's package rabbitmq-server is needed for this benchmark.")
+    folder.mkdir()
+    as_user: list[str] = []
+    if os.getuid() == 0:
+        shutil.chown(folder, "rabbitmq", "rabbitmq")
+        as_user = ["setpriv", "--reuid=rabbitmq", "--regid=rabbitmq", "--clear-groups"]
+    port = free_port()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "RABBITMQ_NODENAME": f"patchbay{secrets.token_hex(3)}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_DIST_PORT": str(free_port()),
+        "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+        "RABBITMQ_LOG_BASE": str(folder / "log"),
+        "RABBITMQ_FEATURE_FLAGS_FILE": str(folder / "feature_flags"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
+        "RABBITMQ_SERVER_START_ARGS": "-setcookie patchbay",
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+    }
+    with (folder / "out.log").open("wb") as output:
+        node = subprocess.Popen([*as_user, RABBITMQ], env=environment, stdout=output, stderr=output, cwd=folder)
+    url = f"amqp://guest:guest@127.0.0.1:{port}/"
+
+    def answers() -> bool:
+        try:
+            pika.BlockingConnection(pika.URLParameters(url)).close()
+        except (pika.exceptions.AMQPError, OSError):
+            return False
+        return True
+
+    try:
+        wait_for(answers, "RabbitMQ")
+        yield url
+    finally:
+        node.terminate()
+        node.wait(60)
+
+
+@contextmanager
+def ingest(database_url: str, bus_url: str, folder: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """The URL and the process of `patchbay run ingest`, as in production."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "PATCHBAY_DATABASE_URL": database_url,
+        "PATCHBAY_BUS_URL": bus_url,
+        "PATCHBAY_PORT": str(port),
+        "PATCHBAY_LOG_LEVEL": "warning",
+        "PATCHBAY_HOST_REPORTS_PER_MINUTE": "0",
+        "PATCHBAY_REPORTS_PER_SECOND": "0",
+    }
+    command = [str(Path(sys.executable).with_name("patchbay")), "run", "ingest"]
+    with (folder / "ingest.log").open("wb") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd=folder)
+
+    def ready() -> bool:
+        if process.poll() is not None:
+            raise SystemExit((folder / "ingest.log").read_text(errors="replace"))
+        try:
+            return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
+        except requests.ConnectionError:
+            return False
+
+    try:
+        wait_for(ready, "ingest")
+        yield f"http://127.0.0.1:{port}", psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def bodies() -> list[bytes]:
+    """Reports of 1,500 packages as the agent sends them: JSON under zstd."""
+    reports: list[Report] = list(itertools.islice(itertools.cycle(fleet_reports().values()), HOST_COUNT))
+    return [zstandard.ZstdCompressor(level=3).compress(msgspec.json.encode(each)) for each in reports]
+
+
+def enrolled(url: str) -> list[str]:
+    """The tokens of as many hosts."""
+    answers = [
+        requests.post(
+            f"{url}/api/v1/enrol", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30,
+            json={"hostname": f"host{number}.example.org", "machine_id": f"{number:032}"},
+        )
+        for number in range(HOST_COUNT)
+    ]  # fmt: skip
+    return [each.json()["token"] for each in answers]
+
+
+def accepted_in(url: str, tokens: list[str], reports: list[bytes]) -> list[tuple[int, float]]:
+    """(status, milliseconds) of every request that parallel clients made in SECONDS."""
+    results: list[tuple[int, float]] = []
+    deadline = time.perf_counter() + SECONDS
+
+    def work(position: int) -> None:
+        with requests.Session() as session:
+            for turn in itertools.count(position, CLIENT_COUNT):
+                started = time.perf_counter()
+                if started > deadline:
+                    return
+                answer = session.post(
+                    f"{url}/api/v1/reports",
+                    data=reports[turn % HOST_COUNT],
+                    headers={
+                        "Authorization": f"Bearer {tokens[turn % HOST_COUNT]}",
+                        "Content-Type": "application/json",
+                        "Content-Encoding": "zstd",
+                    },
+                    timeout=60,
+                )
+                results.append((answer.status_code, (time.perf_counter() - started) * 1_000))
+
+    threads = [threading.Thread(target=work, args=(position,)) for position in range(CLIENT_COUNT)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    return results
+
+
+def bare_producer_per_s(bus_url: str, reports: list[bytes]) -> float:
+    """The same bytes by one producer with confirms, one after the other, without HTTP or decoding."""
+    bus = Bus(bus_url)
+    started = time.perf_counter()
+    count = 0
+    while time.perf_counter() - started < SECONDS / 2:
+        bus.publish(REPORT_RECEIVED, reports[count % HOST_COUNT], {"report": "{}"})
+        count += 1
+    return count / (time.perf_counter() - started)
+
+
+def drain(bus_url: str) -> int:
+    """Messages that were on the queue; it is empty afterwards."""
+    connection = pika.BlockingConnection(pika.URLParameters(bus_url))
+    channel = connection.channel()
+    waiting = int(channel.queue_purge(FRESH_REPORTS.name).method.message_count)
+    connection.close()
+    return waiting
+
+
+def memory_mb(process: psutil.Process) -> float:
+    """Proportional memory of the server and its workers."""
+    members = [process, *process.children(recursive=True)]
+    return sum(each.memory_full_info().pss for each in members) / 1e6
+
+
+def measure(url: str, server: psutil.Process, bus_url: str) -> None:
+    reports, tokens = bodies(), enrolled(url)
+    accepted_in(url, tokens, reports)  # connections are open and tokens known from here on
+    drain(bus_url)
+    per_second: list[float] = []
+    floors: list[float] = []
+    slowest: list[float] = []
+    memory: list[float] = []
+    sent, accepted, lost = 0, 0, 0
+    for _ in range(ROUNDS):
+        results = accepted_in(url, tokens, reports)
+        taken = sorted(ms for status, ms in results if status == 202)
+        sent += len(results)
+        accepted += len(taken)
+        per_second.append(len(taken) / SECONDS)
+        slowest.append(taken[int(len(taken) * 0.99)] if taken else float("inf"))
+        lost += len(taken) - drain(bus_url)
+        memory.append(memory_mb(server))
+        floors.append(bare_producer_per_s(bus_url, reports))
+        drain(bus_url)
+    floor = sorted(floors)[len(floors) // 2]
+    figure("ingest_accept_ratio", accepted / sent, "ratio", target="1.0")
+    figure("ingest_accepted_per_s", per_second, "1/s", target="> 69", floor=floor, peer="Patchman 4.0.19: 69")
+    figure("ingest_p99_ms", slowest, "ms", target="< 500")
+    figure("ingest_lost", lost, "reports", target="0")
+    figure("ingest_peak_mb", max(memory), "MB", target="< 400")
+
+
+def main() -> None:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="patchbay-bench-")))
+        folder.chmod(0o755)
+        server = start_postgres(folder / "postgres")
+        with Database(server.get_uri(), service=None, roles=False).engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("CREATE DATABASE patchbay")
+        database_url = server.get_uri("patchbay")
+        owner = Database(database_url, service=None, roles=False)
+        migrate(owner, roles=True)
+        with owner.transaction() as transaction:
+            transaction.execute(
+                insert(enrolment_token).values(name="bench", token_hash=hashlib.sha256(TOKEN.encode()).digest())
+            )
+        owner.close()
+        bus_url = stack.enter_context(rabbitmq(folder / "rabbitmq"))
+        url, process = stack.enter_context(ingest(database_url, bus_url, folder))
+        measure(url, process, bus_url)
+
+
+if __name__ == "__main__":
+    main()
