@@ -48,7 +48,7 @@ def run(service: Service, settings: Settings) -> None:
 def context_of(service: Service, settings: Settings) -> Context:
     """The context of a process that runs one service."""
     database = Database(
-        settings.database_url,
+        settings.database_url or "postgresql://",  # of web, which never connects
         service=service.name,
         roles=settings.database_roles,
         pool_size=settings.database_pool_size,

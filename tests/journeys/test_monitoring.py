@@ -97,3 +97,28 @@ def test_a_service_waits_for_its_broker_as_long_as_it_is_told(tmp_path: Path, da
     assert process.popen.wait(60) == 1
     assert "start_waits" in process.text()
     assert "The message broker did not answer" in process.text().splitlines()[-1]
+
+
+def test_the_pages_need_neither_database_nor_broker(tmp_path: Path) -> None:
+    """web is given the API's address and its own key, and no other secret."""
+    ports = [free_port(), free_port()]
+    environment = {
+        "PATCHBAY_SECRET_KEY": "a-key-of-this-test-that-is-long-enough",
+        "PATCHBAY_API_URL": f"http://127.0.0.1:{free_port()}",
+        "PATCHBAY_PORT": str(ports[0]),
+        "PATCHBAY_METRICS_PORT": str(ports[1]),
+    }
+    process = Process([*PATCHBAY, "run", "web"], tmp_path, environment, "web")
+
+    def alive() -> bool:
+        assert process.popen.poll() is None, process.text()
+        try:
+            return requests.get(f"http://127.0.0.1:{ports[1]}/healthz", timeout=5).status_code == 200
+        except requests.ConnectionError:
+            return False
+
+    wait_for(alive, what="web")
+    readiness = requests.get(f"http://127.0.0.1:{ports[1]}/readyz", timeout=30)
+    process.stop()
+
+    assert (readiness.status_code, list(readiness.json()["failing"])) == (503, ["api"])
