@@ -14,6 +14,7 @@ REPORT_REFUSED = "report.refused"
 REPOSITORY_REFERENCED = "repository.referenced"
 SYNC_REQUESTED = "sync.requested"
 REPOSITORY_CHANGED = "repository.changed"
+ADVISORIES_CHANGED = "advisories.changed"
 HOST_EVALUATED = "host.evaluated"
 EVALUATION_REQUESTED = "evaluation.requested"
 REPORT_REPROCESS_REQUESTED = "report.reprocess-requested"
@@ -30,7 +31,7 @@ class QueueSpec:
 
 
 FRESH_REPORTS = QueueSpec("update-engine.reports", (REPORT_RECEIVED,))
-RECALCULATION = QueueSpec("update-engine.recalculation", (REPOSITORY_CHANGED,))
+RECALCULATION = QueueSpec("update-engine.recalculation", (REPOSITORY_CHANGED, ADVISORIES_CHANGED))
 OPERATOR = QueueSpec(
     "update-engine.operator", (EVALUATION_REQUESTED, REPORT_REPROCESS_REQUESTED, DEAD_LETTERS_REQUESTED)
 )
@@ -84,6 +85,25 @@ class RepositoryChanged(msgspec.Struct, frozen=True):
     repository_id: UUID
     generation: int
     names: list[str] | None = None
+
+
+class AdvisoryChange(msgspec.Struct, frozen=True):
+    """The packages of one distribution release whose security advisories changed."""
+
+    ecosystem: str
+    """os-release ID."""
+    distro_release: str
+    generation: int
+    """Of `advisory_release`, after the change."""
+    names: list[str]
+    """Exactly those, sorted: names of source or of binary packages, as the advisories have them."""
+
+
+class AdvisoriesChanged(msgspec.Struct, frozen=True):
+    """Body of ADVISORIES_CHANGED."""
+
+    source: str
+    changes: list[AdvisoryChange]
 
 
 class EvaluationRequested(msgspec.Struct, frozen=True):

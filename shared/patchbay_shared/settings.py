@@ -104,6 +104,15 @@ class Settings:
     fetch_allowed_networks: str = _setting(
         "", "Networks (CIDR, comma-separated) that repo-sync may fetch from although they are not public."
     )
+    errata_sources: str = _setting(
+        "debian,ubuntu,arch,rocky,alma,gentoo,nvd,kev,epss,lifecycle",
+        "Comma-separated groups of advisory feeds that are crawled; also known: centos (its licence forbids"
+        " commercial use) and osv. Empty is the default; `none` crawls nothing.",
+    )
+    errata_urls: str = _setting(
+        "", "Whitespace-separated feed=URL pairs: where to fetch a feed from instead of its canonical address."
+    )
+    errata_max_expanded_bytes: int = _setting(1_000_000_000, "Largest advisory feed once decompressed.")
     keyring_dir: str = _setting("", "Folder of OpenPGP keyrings that repository signatures are checked with.")
     require_signatures: bool = _setting(False, "Refuse repositories whose signature cannot be verified.")
 

@@ -1,9 +1,44 @@
-"""Errata: advisories, CVEs, scores and lifecycles beyond what repositories themselves publish.
+"""errata: advisories, CVEs, scores and lifecycles beyond what repositories themselves publish.
 
-Its sources come with a later issue; until then it gathers nothing, and security verdicts rest on the advisories and
-labels that repo-sync finds in the repositories.
+| file | what is in it |
+|---|---|
+| feeds | every feed that is crawled, with its canonical address |
+| handlers, crawl | the timed job; one crawl of one feed |
+| advisory | the one model of records, and how a bad one is put aside |
+| sources/ | one file a feed: pure parsers |
+| store, sources_table | SQL: the records by COPY; the feeds with their leases |
+| lifecycle | release calendars and the small table |
 """
 
-from patchbay_shared.service import Service
+from patchbay_shared.messages import ADVISORIES_CHANGED
+from patchbay_shared.service import Context, Job, Service, Workers
 
-SERVICE = Service(name="errata", summary="Gathers advisories, CVEs, scores, lifecycles.")
+from patchbay_errata.crawl import Crawler
+from patchbay_errata.handlers import crawl_due
+
+_LOOK_EVERY_SECONDS = 5.0
+
+
+def workers(context: Context) -> Workers:
+    """One crawling thread; replicas share the feeds by leases."""
+    crawler = Crawler(context.settings, context.database, context.bus)
+    return Workers(jobs=[Job("crawl-feeds", _LOOK_EVERY_SECONDS, crawl_due(crawler))])
+
+
+SERVICE = Service(
+    name="errata",
+    summary="Gathers advisories, CVEs, scores, lifecycles.",
+    writes=(
+        "errata_source",
+        "advisory",
+        "advisory_fix",
+        "advisory_cve",
+        "advisory_release",
+        "cve",
+        "known_exploited",
+        "exploit_score",
+        "lifecycle",
+    ),
+    publishes=(ADVISORIES_CHANGED,),
+    workers=workers,
+)

@@ -5,6 +5,17 @@ writes another's table is refused by PostgreSQL itself.
 """
 
 from patchbay_shared.tables.api import enrolment_token, host_approval, user_account, user_session
+from patchbay_shared.tables.errata import (
+    advisory,
+    advisory_cve,
+    advisory_fix,
+    advisory_release,
+    cve,
+    errata_source,
+    exploit_score,
+    known_exploited,
+    lifecycle,
+)
 from patchbay_shared.tables.host_conclusions import opinion, reboot_verdict
 from patchbay_shared.tables.ingest import host_credential
 from patchbay_shared.tables.metadata import SERVICES, metadata
@@ -31,13 +42,22 @@ from patchbay_shared.tables.update_engine import (
 
 __all__ = [
     "SERVICES",
+    "advisory",
+    "advisory_cve",
+    "advisory_fix",
+    "advisory_release",
     "available_package",
+    "cve",
     "dead_letter",
     "enrolment_token",
+    "errata_source",
     "evaluation",
+    "exploit_score",
     "host",
     "host_approval",
     "host_credential",
+    "known_exploited",
+    "lifecycle",
     "metadata",
     "mirror",
     "opinion",

@@ -35,7 +35,10 @@ package = Table(
     Column("evr", Text, nullable=False),
     Column("evr_key", LargeBinary, nullable=False),
     Column("details", JSONB, comment="source, source_version, vendor, modularitylabel, groups, content"),
+    Column("source_name", Text, comment="of the source package: what Debian's and Ubuntu's advisories name"),
+    Column("source_key", LargeBinary, comment="sort key of the source version, rebuilds (+b1) not counted"),
     Index("ix_package_name", "name", "evr_key"),
+    Index("ix_package_source_name", "source_name"),
     info={"writer": "update-engine"},
 )
 
@@ -87,6 +90,13 @@ evaluation = Table(
         comment="generation of each of the repository set's repository_ids, in their order",
     ),
     Column("incomplete_count", Integer, nullable=False, comment="enabled repositories not crawled yet"),
+    Column(
+        "advisory_generation",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="of the distribution release's advisories: advisory_release",
+    ),
     Column("rules_version", Integer, nullable=False, comment="of the engine's rules"),
     Column("listed_count", Integer, nullable=False),
     Column("security_count", Integer, nullable=False),

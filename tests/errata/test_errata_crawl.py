@@ -1,0 +1,289 @@
+"""Crawling a feed: over loopback, into a real database, with the message that follows."""
+
+import json
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import msgspec
+import pytest
+from patchbay_errata.crawl import Crawler
+from patchbay_errata.feeds import known_feeds, wanted_feeds
+from patchbay_errata.service import SERVICE
+from patchbay_shared.bus import Bus
+from patchbay_shared.db import Database
+from patchbay_shared.errors import StartupError
+from patchbay_shared.messages import ADVISORIES_CHANGED, AdvisoriesChanged
+from patchbay_shared.settings import settings_from
+from sqlalchemy import text
+
+DSA = """[29 Mar 2023] DSA-5380-1 xorg-server - security update
+\t{CVE-2023-1393}
+\t[bullseye] - xorg-server 2:1.20.11-1+deb11u6
+[28 Mar 2023] DSA-5379-1 bash - security update
+\t[bullseye] - bash 5.1-2+deb11u2
+\t[bookworm] - bash 5.2-2
+"""
+LIST = "/security-tracker-team/security-tracker/-/raw/master/data/DSA/list"
+SALSA = "https://salsa.debian.org"
+
+
+class Site:
+    """A server of bodies by path, which counts requests and knows entity tags."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, bytes] = {}
+        self.requests: list[tuple[str, int]] = []
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = site.bodies.get(self.path)
+                etag = f'"{hash(body)}"'
+                status = 404 if body is None else 304 if self.headers.get("If-None-Match") == etag else 200
+                site.requests.append((self.path, status))
+                self.send_response(status)
+                self.send_header("ETag", etag)
+                sent = body if status == 200 and body is not None else b""
+                self.send_header("Content-Length", str(len(sent)))
+                self.end_headers()
+                self.wfile.write(sent)
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class RecordingBus(Bus):
+    """Keeps what is published instead of sending it."""
+
+    def __init__(self) -> None:
+        super().__init__("memory://")
+        self.sent: list[tuple[str, bytes]] = []
+
+    def publish(self, routing_key: str, body: bytes, headers: Any = None, *, wait: bool = False) -> None:
+        self.sent.append((routing_key, body))
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    made = Site()
+    yield made
+    made.close()
+
+
+class Room:
+    """A crawler of one feed, its database and its bus."""
+
+    def __init__(self, database_of: Callable[[str | None], Database], site: Site, **settings: Any) -> None:
+        self.database = database_of("errata")
+        self.bus = RecordingBus()
+        self.owner = database_of(None)
+        settings = {"errata_sources": "debian", "mirror_map": f"{SALSA}={site.url}", **settings}
+        self.crawler = Crawler(settings_from({}, **settings), self.database, self.bus)
+
+    def crawl(self, feed: str = "debian-dsa") -> None:
+        """Crawl one feed now, and no other."""
+        if not self.rows("SELECT 1 FROM errata_source"):
+            self.crawler.register()
+        with self.owner.transaction() as connection:
+            connection.execute(text("UPDATE errata_source SET next_check_at = now() + interval '1 day'"))
+            connection.execute(
+                text("UPDATE errata_source SET next_check_at = now() WHERE name = :name"), {"name": feed}
+            )
+        assert self.crawler.crawl_next()
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with self.database.transaction() as connection:
+            return [tuple(row) for row in connection.execute(text(sql))]
+
+    def changes(self) -> list[tuple[str, list[str]]]:
+        sent = [msgspec.json.decode(body, type=AdvisoriesChanged) for key, body in self.bus.sent]
+        self.bus.sent.clear()
+        return [(each.distro_release, each.names) for message in sent for each in message.changes]
+
+
+@pytest.fixture
+def room(database_of: Callable[[str | None], Database], site: Site) -> Room:
+    site.bodies[LIST] = DSA.encode()
+    return Room(database_of, site)
+
+
+def test_a_feed_is_stored_and_announced_by_its_packages(room: Room) -> None:
+    """The message names exactly the packages, for each release."""
+    room.crawl()
+
+    assert room.rows("SELECT name, vendor, type FROM advisory ORDER BY name") == [
+        ("DSA-5379-1", "debian", "security"),
+        ("DSA-5380-1", "debian", "security"),
+    ]
+    assert room.rows("SELECT package, distro_release, evr FROM advisory_fix ORDER BY 1, 2") == [
+        ("bash", "bookworm", "5.2-2"),
+        ("bash", "bullseye", "5.1-2+deb11u2"),
+        ("xorg-server", "bullseye", "2:1.20.11-1+deb11u6"),
+    ]
+    assert room.bus.sent[0][0] == ADVISORIES_CHANGED
+    assert room.changes() == [("bookworm", ["bash"]), ("bullseye", ["bash", "xorg-server"])]
+
+
+def test_an_unchanged_feed_costs_one_conditional_request(room: Room, site: Site) -> None:
+    """Nothing is transferred, written or announced."""
+    room.crawl()
+    room.changes()
+    before = room.rows("SELECT changed_at FROM errata_source WHERE name = 'debian-dsa'")
+    site.requests.clear()
+
+    room.crawl()
+
+    assert site.requests == [(LIST, 304)]
+    assert room.bus.sent == []
+    assert room.rows("SELECT changed_at FROM errata_source WHERE name = 'debian-dsa'") == before
+
+
+def test_a_change_names_only_what_changed(room: Room, site: Site) -> None:
+    """One version of one release: the releases beside it in the same advisory are not named."""
+    room.crawl()
+    room.changes()
+    site.bodies[LIST] = DSA.replace("5.1-2+deb11u2", "5.1-2+deb11u3").encode()
+
+    room.crawl()
+
+    assert room.changes() == [("bullseye", ["bash"])]
+    assert room.rows("SELECT generation FROM advisory_release ORDER BY distro_release") == [(1,), (2,)]
+
+
+def test_a_withdrawn_advisory_goes_with_its_fixes(room: Room, site: Site) -> None:
+    """A few missing records are taken as withdrawn."""
+    room.crawl()
+    room.changes()
+    site.bodies[LIST] = DSA.split("[28 Mar", maxsplit=1)[0].encode()
+
+    room.crawl()
+
+    assert room.rows("SELECT name FROM advisory") == [("DSA-5380-1",)]
+    assert room.changes() == [("bookworm", ["bash"]), ("bullseye", ["bash"])]
+
+
+def test_a_feed_that_shrinks_suddenly_deletes_nothing(room: Room, site: Site) -> None:
+    """Most of a list gone at once is a fault on the way, and said so."""
+    many = "".join(f"[01 Jan 2020] DSA-{n}-1 p{n} - security update\n\t[buster] - p{n} 1.0-1\n" for n in range(100))
+    site.bodies[LIST] = many.encode()
+    room.crawl()
+    site.bodies[LIST] = many[: len(many) // 2].rsplit("[01", 1)[0].encode()
+
+    room.crawl()
+
+    assert room.rows("SELECT count(*) FROM advisory") == [(100,)]
+    [(state, message)] = room.rows("SELECT state, message FROM errata_source WHERE name = 'debian-dsa'")
+    assert state == "shrunk"
+    assert "are kept until" in message
+
+
+@pytest.mark.parametrize("body", [b"<html>sign in</html>", b"", b"{"])
+def test_what_is_no_feed_leaves_what_is_stored(room: Room, site: Site, body: bytes) -> None:
+    """The operator reads why; the feed is tried again after a while."""
+    room.crawl()
+    site.bodies[LIST] = body
+
+    room.crawl()
+
+    assert room.rows("SELECT count(*) FROM advisory") == [(2,)]
+    [(state, failures, later)] = room.rows(
+        "SELECT state, failure_count, next_check_at > now() FROM errata_source WHERE name = 'debian-dsa'"
+    )
+    assert (state, failures, later) == ("failing", 1, True)
+
+
+def test_a_bad_record_is_shown_with_its_reason(room: Room, site: Site) -> None:
+    """The others of the feed are stored."""
+    site.bodies[LIST] = (DSA + "[some day] DSA-1-1 x - y\n").encode()
+
+    room.crawl()
+
+    [(count, rejected)] = room.rows("SELECT rejected_count, rejected FROM errata_source WHERE name = 'debian-dsa'")
+    assert (count, rejected) == (1, [["line 7", "'some day' is no date"]])
+    assert room.rows("SELECT count(*) FROM advisory") == [(2,)]
+
+
+def test_an_id_that_a_feed_repeats_keeps_both_records(room: Room, site: Site) -> None:
+    """Ids are not keys: the packages of both count."""
+    site.bodies[LIST] = (DSA + "[28 Mar 2023] DSA-5379-1 zsh - security update\n\t[bookworm] - zsh 5.9-4\n").encode()
+
+    room.crawl()
+    room.crawl()
+
+    assert room.rows("SELECT name, part FROM advisory WHERE name = 'DSA-5379-1' ORDER BY part") == [
+        ("DSA-5379-1", 1),
+        ("DSA-5379-1", 2),
+    ]
+
+
+def test_pages_are_fetched_to_the_last(database_of: Callable[[str | None], Database], site: Site) -> None:
+    """Rocky's list comes in pages; an unchanged first page costs one request."""
+    pages = [
+        {"name": f"RLSA-{n}", "kind": "Security", "severity": "Low", "synopsis": "x", "published_at": "2025-01-01"}
+        for n in (1, 2, 3)
+    ]
+    for number, advisory in enumerate(pages, start=1):
+        body = json.dumps({"advisories": [advisory], "total": 3, "size": 1}).encode()
+        site.bodies[f"/api/v3/advisories/?page={number}&size=100"] = body
+    room = Room(database_of, site, errata_sources="rocky", mirror_map=f"https://apollo.build.resf.org={site.url}")
+
+    room.crawl("rocky-apollo")
+    site.requests.clear()
+    room.crawl("rocky-apollo")
+
+    assert room.rows("SELECT name FROM advisory ORDER BY name") == [("RLSA-1",), ("RLSA-2",), ("RLSA-3",)]
+    assert [status for _, status in site.requests] == [304]
+
+
+def test_a_feed_can_come_from_another_address(database_of: Callable[[str | None], Database], site: Site) -> None:
+    """PATCHBAY_ERRATA_URLS names it; the address policy still holds for it."""
+    site.bodies["/dsa"] = DSA.encode()
+    room = Room(
+        database_of,
+        site,
+        mirror_map="",
+        errata_urls=f"debian-dsa={site.url}/dsa",
+        fetch_allowed_networks="127.0.0.0/8",
+    )
+
+    room.crawl()
+
+    assert room.rows("SELECT count(*) FROM advisory") == [(2,)]
+
+
+def test_only_named_groups_are_crawled() -> None:
+    """CEFS and OSV are off unless the operator names them."""
+    wanted = wanted_feeds(settings_from({}), 2026)
+
+    assert {feed.group for feed, on in wanted.values() if not on} == {"centos", "osv"}
+    assert all(not on for _, on in wanted_feeds(settings_from({}, errata_sources="none"), 2026).values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("errata_sources", "debain"), ("errata_urls", "x=http://y/"), ("errata_urls", "debian-dsa=ftp")],
+)
+def test_a_feed_that_there_is_not_is_refused_at_the_start(name: str, value: str) -> None:
+    """One line that names the variable."""
+    with pytest.raises(StartupError, match=f"PATCHBAY_{name.upper()}"):
+        wanted_feeds(settings_from({}, **{name: value}), 2026)
+
+
+def test_feeds_have_names_of_their_own() -> None:
+    """And https addresses."""
+    feeds = known_feeds(2026)
+
+    assert len({feed.name for feed in feeds}) == len(feeds)
+    assert all(feed.url.startswith("https://") for feed in feeds)
+    assert SERVICE.publishes == (ADVISORIES_CHANGED,)
