@@ -18,7 +18,8 @@ from patchbay.mirror import open_fetch
 
 Row = tuple[str, str, str, str]
 """Name, architecture, from, to."""
-MIRROR = "http://mirror.example.org"
+MIRROR, OTHER_MIRROR = "http://mirror.example.org", "http://vendor.example.org"
+"""Two names of one folder."""
 # The workers of one run share the identifier that pytest-xdist gives it.
 _SEED = os.environ.get("PATCHBAY_LIVE_SEED") or os.environ.get("PYTEST_XDIST_TESTRUNUID") or secrets.token_hex(4)
 
@@ -37,7 +38,9 @@ def generator(number: int) -> tuple[str, random.Random]:
 
 def listed(report: dict[str, Any], mirror: Path) -> set[Row]:
     """What Patchbay lists for a report whose repositories are below MIRROR, served from a folder."""
-    evaluation = Evaluation(Snapshots(open_fetch({"PATCHBAY_MIRROR_MAP": f"{MIRROR}={mirror}"})))
+    evaluation = Evaluation(
+        Snapshots(open_fetch({"PATCHBAY_MIRROR_MAP": f"{MIRROR}={mirror} {OTHER_MIRROR}={mirror}"}))
+    )
     updates = evaluation.updates(msgspec.convert(report, Report))
     assert not evaluation.missing, evaluation.missing
     rows = {(each.name, each.arch, each.installed, each.candidate) for each in updates}

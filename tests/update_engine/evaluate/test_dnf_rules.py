@@ -212,6 +212,35 @@ def test_a_lock_on_a_newer_version_lets_the_update_to_it_through() -> None:
     assert listed(verdicts) == [("app", "x86_64", "1.1-1")]
 
 
+def test_a_lock_is_read_in_the_first_form_that_a_package_fits() -> None:
+    """app-1-2.0 locks version 2.0 of app-1 where there is one, and leaves a package app-1-2 alone."""
+    verdicts = judge(
+        ["app-1 1.0-1 noarch", "app-1-2 1-1 noarch"],
+        repository(
+            "base", offered("app-1 2.0-1 noarch"), offered("app-1 3.0-1 noarch"), offered("app-1-2 2-1 noarch")
+        ),
+        locks=["app-1-2.0"],
+    )
+
+    assert listed(verdicts) == [("app-1", "noarch", "2.0-1"), ("app-1-2", "noarch", "2-1")]
+
+
+def test_a_lock_that_the_plugin_wrote_means_exactly_that_release() -> None:
+    """app-0:1.0-1.* is release 1 for any architecture, never release 1.el9."""
+    [verdict] = judge(
+        ["app 1.0-1 x86_64"], repository("base", offered("app 1.0-1.el9 x86_64")), locks=["app-0:1.0-1.*"]
+    )
+
+    assert (verdict.rule, verdict.listed) == ("dnf.versionlock", False)
+
+
+def test_a_lock_that_no_package_fits_holds_every_version_of_its_name() -> None:
+    """The versionlock plugin excludes all other versions than those that fit, and none does."""
+    [verdict] = judge(["app 1-1 x86_64"], repository("base", offered("app 2-1 x86_64")), locks=["app-9-9"])
+
+    assert (verdict.rule, verdict.listed) == ("dnf.versionlock", False)
+
+
 def test_a_lock_with_an_exclamation_mark_forbids_that_version() -> None:
     """`!` excludes in the plugin's syntax."""
     verdicts = judge(

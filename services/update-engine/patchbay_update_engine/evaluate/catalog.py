@@ -150,6 +150,7 @@ FAMILY_OF_MANAGER = {
     "zypper": "zypper",
     "pacman": "pacman",
     "portage": "portage",
+    "apk": "apk",
 }
 
 SCHEME_OF_TYPE: dict[str, Scheme] = {

@@ -7,7 +7,7 @@ from patchbay_shared.catalogue import AvailablePackage
 
 from patchbay_update_engine.evaluate.catalog import CatalogRepository, Policy
 from patchbay_update_engine.evaluate.dnf_modules import ModuleFilter
-from patchbay_update_engine.evaluate.dnf_patterns import PackagePattern, readings, whole_nevra_glob
+from patchbay_update_engine.evaluate.dnf_patterns import LOCK_FORMS, PackagePattern, readings, whole_nevra_glob
 from patchbay_update_engine.evaluate.rpm_relation import parse_relation
 from patchbay_update_engine.evaluate.verdict import State
 
@@ -27,6 +27,22 @@ class _Chosen(msgspec.Struct, frozen=True):
     matches: Callable[[AvailablePackage], bool]
 
 
+class _Lock(msgspec.Struct, frozen=True):
+    """An entry of the versionlock list."""
+
+    text: str
+    tried: tuple[PackagePattern, ...]
+    """The readings up to the one that fits; the names of all are locked."""
+    chosen: PackagePattern | None
+    """The reading whose packages stay; None if none fits, so that nothing of these names does."""
+
+    def names(self, name: str) -> bool:
+        return any(reading.matches_name(name) for reading in self.tried)
+
+    def keeps(self, name: str, evr: str, arch: str) -> bool:
+        return self.chosen is not None and self.chosen.matches(name, evr, arch)
+
+
 class Exclusions:
     """The host's excludes, includes, locks and modules, asked for one package at a time."""
 
@@ -38,11 +54,21 @@ class Exclusions:
         self._excludes = [self._choose(r.definition.excludes) for r in repositories]
         self._includes = [self._choose(r.definition.includes) for r in repositories]
         entries = [pin.entry.strip() for pin in policy.pins if pin.type == "versionlock" and pin.entry.strip()]
-        self._forbidden = [p for e in entries if e.startswith("!") for p in readings(e[1:].strip())]
-        self._locks = [p for e in entries if not e.startswith("!") for p in readings(e)]
+        self._forbidden = [
+            chosen
+            for e in entries
+            if e.startswith("!")
+            for chosen in [self._read_lock(e[1:].strip()).chosen]
+            if chosen
+        ]
+        self._locks = [self._read_lock(e) for e in entries if not e.startswith("!")]
 
     def rejection(self, package: AvailablePackage, repository: int) -> Rejection | None:
         """Why the package of the repository (its position) is not considered; None if it is."""
+        return self._filtered(package, repository) or self._lock(package)
+
+    def _filtered(self, package: AvailablePackage, repository: int) -> Rejection | None:
+        """Why dnf does not know the package when the versionlock plugin comes to look."""
         definition = self._repositories[repository].definition
         for exclude in self._global:
             if exclude.matches(package):
@@ -60,11 +86,11 @@ class Exclusions:
                 "dnf.include",
                 f"includepkgs of repository {definition.id} does not name it",
             )
-        return self._lock(package) or self._module(package, hotfixes=definition.module_hotfixes)
+        return self._module(package, hotfixes=definition.module_hotfixes)
 
     def is_locked(self, name: str, evr: str, arch: str) -> bool:
         """Whether a version lock names exactly this package."""
-        return any(lock.matches(name, evr, arch) for lock in self._locks)
+        return any(lock.keeps(name, evr, arch) for lock in self._locks)
 
     def _lock(self, package: AvailablePackage) -> Rejection | None:
         identity = (package.name, package.evr, package.arch)
@@ -73,10 +99,10 @@ class Exclusions:
                 return Rejection(
                     State.LOCKED, "dnf.versionlock.exclude", f"the version lock !{pattern.text} forbids it"
                 )
-        locks = [lock for lock in self._locks if lock.matches_name(package.name)]
+        locks = [lock for lock in self._locks if lock.names(package.name)]
+        if any(lock.keeps(*identity) for lock in self._locks):
+            return None
         if locks:
-            if any(lock.matches(*identity) for lock in locks):
-                return None
             return Rejection(
                 State.LOCKED, "dnf.versionlock", f"the version lock {locks[0].text} keeps another version"
             )
@@ -117,15 +143,41 @@ class Exclusions:
                 chosen.append(_Chosen(text, whole_nevra_glob(text)))
         return chosen
 
+    def _read_lock(self, text: str) -> _Lock:
+        """An entry in the first reading that any known package fits.
+
+        The installed packages count as well, which a catalog does not know. So the form that the plugin itself
+        writes (`name-epoch:version-release.*`) is taken for fitting: it is written of what is installed.
+        """
+        tried: list[PackagePattern] = []
+        for reading in readings(text, LOCK_FORMS):
+            tried.append(reading)
+            if (reading.is_whole and text.endswith(".*")) or self._fits(reading):
+                return _Lock(text, tuple(tried), reading)
+        return _Lock(text, tuple(tried), None)
+
+    def _fits(self, reading: PackagePattern) -> bool:
+        names = [reading.name] if reading.name is not None else filter(reading.matches_name, self._all_names())
+        return any(
+            reading.matches(package.name, package.evr, package.arch) and self._filtered(package, position) is None
+            for name in names
+            for position, repository in enumerate(self._repositories)
+            for index in repository.indexes
+            for package in index.by_name.get(name, ())
+        )
+
     def _fitting_names(self, pattern: PackagePattern) -> Iterator[AvailablePackage]:
         if pattern.name is not None:
             yield from self._named(pattern.name)
             return
-        if self._names is None:
-            self._names = tuple({n for r in self._repositories for i in r.indexes for n in i.by_name})
-        for name in self._names:
+        for name in self._all_names():
             if pattern.matches_name(name):
                 yield from self._named(name)
+
+    def _all_names(self) -> tuple[str, ...]:
+        if self._names is None:
+            self._names = tuple({n for r in self._repositories for i in r.indexes for n in i.by_name})
+        return self._names
 
     def _named(self, name: str) -> Iterator[AvailablePackage]:
         for repository in self._repositories:

@@ -1,12 +1,12 @@
 """Package patterns as dnf reads them in `excludepkgs`, `includepkgs` and the versionlock list.
 
-A text is tried as each of the forms name-epoch:version-release.arch, name.arch, name, name-epoch:version-release
-and name-epoch:version, in that order; every part may be a glob. Source: libdnf's Nevra and Subject.
+A text is tried as one form after the other (name-epoch:version-release.arch, name.arch, name, ...) until some package
+fits; every part may be a glob. Source: libdnf's Nevra and Subject, dnf's versionlock plugin.
 """
 
 import fnmatch
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -18,16 +18,20 @@ _VERSION = r"(?P<version>[^-:(/=<> ]+)"
 _RELEASE = r"(?P<release>[^-:(/=<> ]+)"
 _ARCH = r"(?P<arch>[^-:.(/=<> ]+)"
 
-_FORMS = tuple(
+_NEVRA, _NEVR, _NEV, _NA, _N = (
     re.compile(form)
     for form in (
         f"{_NAME}-{_EPOCH}{_VERSION}-{_RELEASE}\\.{_ARCH}",
-        f"{_NAME}\\.{_ARCH}",
-        _NAME,
         f"{_NAME}-{_EPOCH}{_VERSION}-{_RELEASE}",
         f"{_NAME}-{_EPOCH}{_VERSION}",
+        f"{_NAME}\\.{_ARCH}",
+        _NAME,
     )
 )
+PACKAGE_FORMS = (_NEVRA, _NA, _N, _NEVR, _NEV)
+"""The order in which excludes and includes are read."""
+LOCK_FORMS = (_NEVRA, _NEVR, _NEV, _NA, _N)
+"""The order in which the versionlock plugin reads its list."""
 _GLOB = re.compile(r"[*?\[]")
 
 _Test: TypeAlias = Callable[[str], object]
@@ -38,6 +42,7 @@ class PackagePattern(msgspec.Struct, frozen=True):
 
     text: str
     """The pattern as the administrator wrote it."""
+    form: re.Pattern[str]
     name: str | None
     """The name, if it is not a glob."""
     name_test: _Test | None
@@ -45,6 +50,11 @@ class PackagePattern(msgspec.Struct, frozen=True):
     version_test: _Test | None = None
     release_test: _Test | None = None
     arch_test: _Test | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is of the form name-epoch:version-release.arch."""
+        return self.form is _NEVRA
 
     def matches_name(self, name: str) -> bool:
         return self.name_test is None or bool(self.name_test(name))
@@ -65,10 +75,10 @@ class PackagePattern(msgspec.Struct, frozen=True):
         )
 
 
-def readings(text: str) -> list[PackagePattern]:
-    """Every form that the text can be read as, in dnf's order."""
+def readings(text: str, forms: Sequence[re.Pattern[str]] = PACKAGE_FORMS) -> list[PackagePattern]:
+    """Every form that the text can be read as, in the order of `forms`."""
     found = []
-    for form in _FORMS:
+    for form in forms:
         match = form.fullmatch(text)
         if match is not None:
             parts = match.groupdict()
@@ -77,6 +87,7 @@ def readings(text: str) -> list[PackagePattern]:
             found.append(
                 PackagePattern(
                     text=text,
+                    form=form,
                     name=None if _GLOB.search(name) else name,
                     name_test=_test(name),
                     epoch=None if epoch is None else int(epoch),

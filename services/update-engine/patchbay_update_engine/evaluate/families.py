@@ -32,6 +32,7 @@ _FAMILIES: dict[str, Callable[[Sequence[CatalogRepository], Policy], Catalog]] =
     "zypper": zypper.compile_catalog,
     "pacman": pacman.compile_catalog,
     "portage": _inventory_only,
+    "apk": _inventory_only,
 }
 
 
