@@ -3,6 +3,7 @@
 import math
 from importlib import resources
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 from flask import Flask, Response, g, jsonify, request
@@ -20,6 +21,7 @@ from patchbay_ingest.limits import Limits, RateLimited
 from patchbay_ingest.outcomes import Outcomes
 from patchbay_ingest.peer import Prefixes, address_of
 from patchbay_ingest.wire import patchbay as patchbay_wire
+from patchbay_ingest.wire import sbom
 from patchbay_ingest.wire.body import TooLarge, UnsupportedEncoding, decompress, read_bounded
 
 ENROLMENT_MAX_BYTES = 16_384
@@ -68,20 +70,41 @@ def make_app(context: Context) -> Flask:
 
     @app.post("/api/v1/reports")
     def report() -> tuple[Response, int]:
+        if request.mimetype in sbom.MEDIA_TYPES:
+            return bill_of_materials()
         caller = identity.host_of(_bearer())
         g.host_id = caller.host_id
         limits.require(caller.host_id)
         require_approved(caller)
         _require_json()
-        sent = read_bounded(request.stream, declared=request.content_length, limit=settings.report_max_bytes)
-        document = decompress(
-            sent, request.headers.get("Content-Encoding", ""), limit=settings.report_max_expanded_bytes
-        )
+        document, size_bytes = read_document()
         wait_seconds = _wait_seconds()
-        receipt_id = accept(bus, caller, patchbay_wire.report_of(document), size_bytes=len(sent))
+        receipt_id = accept(bus, caller, patchbay_wire.report_of(document), size_bytes=size_bytes)
+        return answer(receipt_id, wait_seconds)
+
+    def bill_of_materials() -> tuple[Response, int]:
+        """A host's token, or an enrolment token: then the host is its name, as for patchman-clients."""
+        token = _bearer()
+        if known := identity.require_known(token):
+            g.host_id = known.host_id
+        document, size_bytes = read_document()
+        wait_seconds = _wait_seconds()
+        decoded, note = sbom.report_of(document, request.mimetype, hostname=request.args.get("hostname", ""))
+        caller = identity.client_of(token, decoded.hostname, peer=g.peer)
+        g.host_id = caller.host_id
+        limits.require(caller.host_id)
+        require_approved(caller)
+        return answer(accept(bus, caller, decoded, size_bytes=size_bytes, note=note), wait_seconds)
+
+    def answer(receipt_id: UUID, wait_seconds: float) -> tuple[Response, int]:
         if outcome := outcomes.wait_for(receipt_id, wait_seconds):
             return Response(msgspec.json.encode(outcome), mimetype="application/json"), 200
         return jsonify({"receipt": str(receipt_id)}), 202
+
+    def read_document() -> tuple[bytes, int]:
+        sent = read_bounded(request.stream, declared=request.content_length, limit=settings.report_max_bytes)
+        encoding = request.headers.get("Content-Encoding", "")
+        return decompress(sent, encoding, limit=settings.report_max_expanded_bytes), len(sent)
 
     add_client_routes(app, settings, identity, bus, limits, outcomes)
 
@@ -159,5 +182,6 @@ def _wait_seconds() -> float:
 def _require_json() -> None:
     if request.mimetype != "application/json":
         raise UnsupportedEncoding(
-            f"Content-Type is {request.mimetype or 'missing'}; a report is sent as application/json."
+            f"Content-Type is {request.mimetype or 'missing'}; a report is sent as application/json, "
+            "a bill of materials as application/vnd.cyclonedx+json or application/spdx+json."
         )

@@ -9,8 +9,15 @@ from patchbay_shared.report import Report
 from patchbay_shared.repositories import TYPES
 from patchbay_shared.versions import evr_key
 
-SCHEMES: dict[str, Scheme | None] = {"deb": "deb", "rpm": "rpm", "pacman": "alpm", "arch": "alpm", "gentoo": None}
-"""Package type to the order of its versions; gentoo's packages are kept, but nothing is concluded from them."""
+SCHEMES: dict[str, Scheme | None] = {
+    "deb": "deb",
+    "rpm": "rpm",
+    "pacman": "alpm",
+    "arch": "alpm",
+    "gentoo": None,
+    "apk": None,
+}
+"""Package type to the order of its versions; those without one are kept, but nothing is concluded from them."""
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
