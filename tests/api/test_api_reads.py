@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from patchbay_shared.db import Database
-from sqlalchemy import event
+from patchbay_shared.tables import repository
+from sqlalchemy import event, func, text, update
 
 
 @pytest.fixture
@@ -52,6 +53,15 @@ def test_a_host_that_awaits_its_evaluation_has_no_counts(viewer: FlaskClient, fl
         ("reboot=true", ["web-01"]),
         ("silent=true", ["build-arm"]),
         ("tag=web", ["web-01", "web-02"]),
+        ("differs=true", ["web-01"]),
+        ("sort=-differences&limit=500", ["web-01", "build-arm", "db-01", "mail", "new", "web-02"]),
+        ("state=held", ["web-01"]),
+        ("state=outstanding", ["build-arm", "mail", "web-01", "web-02"]),
+        ("reboot_rule=kernel.newer", ["web-01"]),
+        ("reboot_rule=host.flag", []),
+        ("incomplete=true", ["build-arm", "web-01"]),
+        ("evaluated=false", ["new"]),
+        ("machine_id_shared=true", []),
     ],
 )
 def test_hosts_are_sorted_and_filtered(viewer: FlaskClient, fleet: Any, query: str, expected: list[str]) -> None:
@@ -226,6 +236,49 @@ def test_a_host_with_an_unreadable_repository_is_not_called_up_to_date(viewer: F
     assert totals["up_to_date"] + totals["needing_updates"] + totals["uncertain"] == totals["hosts"] == 6
     assert (totals["up_to_date"], totals["needing_updates"], totals["uncertain"]) == (1, 4, 1)
     assert (totals["silent"], totals["incomplete"], totals["awaiting_evaluation"]) == (1, 2, 1)
+
+
+def test_two_opinions_are_one_number_that_leads_to_its_hosts(viewer: FlaskClient, fleet: Any) -> None:
+    """Hosts compared, hosts that differ, updates of which only one side knows."""
+    totals = viewer.get("/api/v1/dashboard").json["opinions"]
+
+    assert totals == {"compared": 1, "differing": 1, "differences": 1}
+    assert viewer.get("/api/v1/hosts?differs=true").json["total_count"] == totals["differing"]
+
+
+def test_states_are_counted_apart_over_the_fleet(viewer: FlaskClient, fleet: Any) -> None:
+    """On how many hosts and packages, in the order of the states; each number leads to its hosts."""
+    totals = viewer.get("/api/v1/dashboard").json["states"]
+
+    assert [(each["state"], each["hosts"], each["packages"]) for each in totals] == [
+        ("outstanding", 4, 9),
+        ("held", 1, 1),
+        ("phased", 1, 1),
+        ("not-in-any-repository", 1, 1),
+    ]
+    for each in totals:
+        assert viewer.get(f"/api/v1/hosts?state={each['state']}").json["total_count"] == each["hosts"]
+
+
+def test_restarts_are_counted_by_their_reason(viewer: FlaskClient, fleet: Any) -> None:
+    """With the sentence of one of the hosts."""
+    [found] = viewer.get("/api/v1/dashboard").json["restarts"]
+
+    assert (found["rule"], found["hosts"]) == ("kernel.newer", 1)
+    assert found["example"].startswith("The host runs kernel")
+
+
+def test_a_repository_that_nobody_looks_at_is_overdue(
+    viewer: FlaskClient, database: Database, fleet: Any, fleet_seed: ModuleType
+) -> None:
+    """An hour after its time, unless it is being read."""
+    late = repository.c.id == fleet.repositories[fleet_seed.MAIN.id]
+    with database.transaction() as connection:
+        connection.execute(update(repository).where(late).values(next_sync_at=func.now() - text("interval '2 h'")))
+
+    [found] = viewer.get("/api/v1/repositories?overdue=true").json["items"]
+    assert (found["name"], found["state"]) == (fleet_seed.MAIN.id, "ok")
+    assert viewer.get("/api/v1/dashboard").json["repositories"]["overdue"] == 1
 
 
 def test_the_dashboard_of_an_empty_fleet_is_all_zeros(viewer: FlaskClient) -> None:

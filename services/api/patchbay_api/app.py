@@ -18,9 +18,21 @@ from patchbay_api.problems import ProblemApi
 from patchbay_api.receipts import receipts
 from patchbay_api.repositories import repositories
 from patchbay_api.resource import PREFIX
+from patchbay_api.sbom import sbom
 from patchbay_api.sessions import sessions
 
-RESOURCES = (sessions, dashboard, hosts, host_updates, repositories, receipts, dead_letters, enrolment, approvals)
+RESOURCES = (
+    sessions,
+    dashboard,
+    hosts,
+    host_updates,
+    sbom,
+    repositories,
+    receipts,
+    dead_letters,
+    enrolment,
+    approvals,
+)
 MAX_BODY_BYTES = 64_000
 VERSION = "1.0.0"
 

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
+from sqlalchemy import RowMapping
 
 from patchbay_api.resource import Resource, context
 from patchbay_api.store import approvals, fleet
+from patchbay_api.verdict_states import STATES
 
 dashboard = Resource("dashboard", "The fleet at a glance.")
 
@@ -22,10 +24,11 @@ class HostTotals(Schema):
     needing_updates = _count("At least one update is outstanding.")
     uncertain = _count("Nothing outstanding is known, but not for certain.")
     security = _count("At least one outstanding update is a security fix.")
-    reboot_required = _count("The host says that it has to be restarted.")
+    reboot_required = _count("Has to be restarted.")
     silent = _count("The last report is older than a day.")
     awaiting_evaluation = _count("Reported, but not evaluated yet.")
     incomplete = _count("At least one enabled repository could not be read.")
+    machine_id_shared = _count("Another host reports the same machine-id.")
     outstanding_updates = _count("Updates over all hosts.")
     outstanding_security_updates = _count("Security fixes over all hosts.")
 
@@ -38,6 +41,31 @@ class RepositoryTotals(Schema):
     pending = _count("Not read yet.")
     failing = _count("Could not be read.")
     untrusted = _count("Signature or checksum does not hold.")
+    overdue = _count("Should have been looked at an hour ago; also counted by its state.")
+
+
+class OpinionTotals(Schema):
+    """The lists of the hosts' own package managers against Patchbay's; `GET /hosts?differs=true` has the hosts."""
+
+    compared = _count("Hosts whose last list was compared.")
+    differing = _count("Those where the two lists are not the same.")
+    differences = _count("Updates that only one side lists, over all hosts.")
+
+
+class StateTotal(Schema):
+    """A state that verdicts have somewhere; `GET /hosts?state=` has the hosts."""
+
+    state = fields.String(required=True, validate=validate.OneOf(STATES))
+    hosts = _count("Hosts with at least one such package.")
+    packages = _count("Packages, over all hosts.")
+
+
+class RestartTotal(Schema):
+    """A rule by which hosts have to be restarted; `GET /hosts?reboot=true&reboot_rule=` has the hosts."""
+
+    rule = fields.String(required=True)
+    hosts = _count("Hosts that have to be restarted by this rule.")
+    example = fields.String(required=True, metadata={"description": "What it says of one of them."})
 
 
 class OperatingSystem(Schema):
@@ -54,6 +82,11 @@ class Dashboard(Schema):
 
     hosts = fields.Nested(HostTotals, required=True)
     repositories = fields.Nested(RepositoryTotals, required=True)
+    opinions = fields.Nested(OpinionTotals, required=True)
+    states = fields.List(
+        fields.Nested(StateTotal), required=True, metadata={"description": "In the order of the states of a verdict."}
+    )
+    restarts = fields.List(fields.Nested(RestartTotal), required=True)
     operating_systems = fields.List(fields.Nested(OperatingSystem), required=True)
     waiting_host_count = _count("Enrolled hosts that wait for an operator's approval.")
     dead_letter_count = _count("Messages that could not be handled.")
@@ -66,7 +99,16 @@ def get_dashboard() -> dict[str, Any]:
         return {
             "hosts": fleet.host_totals(connection),
             "repositories": fleet.repository_totals(connection),
+            "opinions": fleet.opinion_totals(connection),
+            "states": _in_order(fleet.state_totals(connection)),
+            "restarts": fleet.restart_totals(connection),
             "operating_systems": fleet.operating_systems(connection),
             "waiting_host_count": approvals.waiting_count(connection),
             "dead_letter_count": fleet.dead_letter_count(connection),
         }
+
+
+def _in_order(totals: list[RowMapping]) -> list[RowMapping]:
+    """As the states are listed; what a newer engine may add comes last."""
+    order = {state: place for place, state in enumerate(STATES)}
+    return sorted(totals, key=lambda each: order.get(each["state"], len(order)))

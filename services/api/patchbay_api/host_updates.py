@@ -13,25 +13,9 @@ from patchbay_api.hosts import host_or_404
 from patchbay_api.paging import Key, Number, Page, PageQuery, fetch_page, page_of, text_field
 from patchbay_api.resource import Resource, context
 from patchbay_api.store import hosts as store
+from patchbay_api.verdict_states import STATES
 
 host_updates = Resource("host-content", "What is installed on one host, what is outstanding, and from where.")
-
-STATES = [
-    "outstanding",
-    "held",
-    "kept-back",
-    "phased",
-    "pinned",
-    "excluded",
-    "locked",
-    "obsoleted",
-    "vendor",
-    "retracted",
-    "module",
-    "not-in-any-repository",
-    "newer-than-repository",
-]
-"""The engine's states (`patchbay_update_engine.evaluate.verdict.State`); services do not import each other."""
 
 
 class UpdateQuery(PageQuery):

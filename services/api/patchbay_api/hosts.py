@@ -5,43 +5,17 @@ from uuid import UUID
 
 import msgspec
 from flask import abort
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields
 from patchbay_shared.messages import EVALUATION_REQUESTED, EvaluationRequested
 from patchbay_shared.tables import host
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Text, type_coerce
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Connection, RowMapping
 
-from patchbay_api.paging import Key, Moment, Number, Page, PageQuery, fetch_page, page_of, text_field
+from patchbay_api.host_query import SORTS, HostQuery, filtered_hosts
+from patchbay_api.paging import Key, Page, fetch_page, page_of
 from patchbay_api.resource import Resource, context
 from patchbay_api.store import hosts as store
 
 hosts = Resource("hosts", "What reports, and what is outstanding on it.")
-
-_SORTS: dict[str, tuple[ColumnElement[Any], Any]] = {
-    "hostname": (host.c.hostname, str),
-    "os": (host.c.os_name, str),
-    "updates": (store.updates, Number),
-    "security": (store.security, Number),
-    "last_report_at": (host.c.last_report_at, Moment),
-}
-SORTS = [sign + name for name in _SORTS for sign in ("", "-")]
-
-
-class HostQuery(PageQuery):
-    """Which hosts, in which order."""
-
-    sort = fields.String(
-        load_default="hostname",
-        validate=validate.OneOf(SORTS),
-        metadata={"description": "Sort key; `-` in front: descending. Equal hosts are in order of their names."},
-    )
-    q = text_field("Part of the host name, upper or lower case.")
-    os = text_field("The operating system, exactly as listed.")
-    tag = text_field("One of the host's tags.")
-    updates = fields.Boolean(metadata={"description": "Whether any update is outstanding."})
-    security = fields.Boolean(metadata={"description": "Whether any outstanding update is a security fix."})
-    reboot = fields.Boolean(metadata={"description": "Whether the host says that it has to be restarted."})
-    silent = fields.Boolean(metadata={"description": "Whether the last report is older than a day."})
 
 
 class Host(Schema):
@@ -73,6 +47,18 @@ class Host(Schema):
     )
     reboot_why = fields.String(
         required=True, allow_none=True, metadata={"description": "What that rests on; null: not judged yet."}
+    )
+    reboot_rule = fields.String(
+        required=True, allow_none=True, metadata={"description": "Stable code of the rule behind it."}
+    )
+    difference_count = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Updates that only it or only Patchbay lists; null: not compared."},
+    )
+    machine_id_shared = fields.Boolean(
+        required=True,
+        metadata={"description": "Another host reports the same machine-id: one was cloned from the other."},
     )
     package_count = fields.Integer(required=True)
     repository_count = fields.Integer(required=True, metadata={"description": "Enabled repositories."})
@@ -107,10 +93,6 @@ class HostDetail(Host):
     """One host with everything that it says of itself."""
 
     machine_id = fields.String(required=True)
-    machine_id_shared = fields.Boolean(
-        required=True,
-        metadata={"description": "Another host reports the same machine-id: one was cloned from the other."},
-    )
     boot_id = fields.String(required=True)
     opinion = fields.Nested(
         Opinion,
@@ -140,7 +122,7 @@ class Requested(Schema):
 def list_hosts(query: dict[str, Any]) -> Page:
     """List hosts."""
     sort: str = query["sort"]
-    expression, kind = _SORTS[sort.removeprefix("-")]
+    expression, kind = SORTS[sort.removeprefix("-")]
     keys = [Key(expression, kind, descending=sort.startswith("-"))]
     if expression is not host.c.hostname:
         keys.append(Key(host.c.hostname, str))
@@ -148,7 +130,7 @@ def list_hosts(query: dict[str, Any]) -> Page:
     with context().database.transaction() as connection:
         page = fetch_page(
             connection,
-            _filtered(query),
+            filtered_hosts(query),
             keys,
             sort=sort,
             limit=query["limit"],
@@ -181,26 +163,6 @@ def host_or_404(connection: Connection, host_id: UUID) -> RowMapping:
     if found is None:
         abort(404, f"There is no host {host_id}; it may have been removed.")
     return found
-
-
-def _filtered(query: dict[str, Any]) -> Select[Any]:
-    statement = store.hosts()
-    if query.get("q"):
-        statement = statement.where(host.c.hostname.icontains(query["q"], autoescape=True))
-    if query.get("os"):
-        statement = statement.where(host.c.os_name == query["os"])
-    if query.get("tag"):
-        statement = statement.where(type_coerce(host.c.tags, ARRAY(Text)).contains([query["tag"]]))
-    conditions: dict[str, ColumnElement[bool]] = {
-        "updates": store.updates > 0,
-        "security": store.security > 0,
-        "reboot": store.reboot_required.is_(True),
-        "silent": store.silent,
-    }
-    for name, condition in conditions.items():
-        if (wanted := query.get(name)) is not None:
-            statement = statement.where(condition if wanted else ~condition)
-    return statement
 
 
 def _with_health(connection: Connection, rows: Any) -> list[dict[str, Any]]:

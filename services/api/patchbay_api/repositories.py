@@ -33,6 +33,7 @@ class RepositoryQuery(PageQuery):
         metadata={"description": "`state` puts the worst first; equals are in order of their names."},
     )
     state = fields.String(validate=validate.OneOf(STATES), metadata={"description": "Only this state."})
+    overdue = fields.Boolean(metadata={"description": "Whether it should have been looked at an hour ago."})
     q = text_field("Part of the name or the URL.")
 
 
@@ -51,6 +52,10 @@ class Repository(Schema):
         required=True, metadata={"description": "What happened last, signature and errors included."}
     )
     syncing = fields.Boolean(required=True, metadata={"description": "Being crawled at this moment."})
+    overdue = fields.Boolean(
+        required=True,
+        metadata={"description": "It should have been looked at an hour ago: what is known of it may be stale."},
+    )
     generation = fields.Integer(required=True, metadata={"description": "One more with each change."})
     failure_count = fields.Integer(required=True, metadata={"description": "Failures in a row."})
     package_count = fields.Integer(required=True)
@@ -119,6 +124,8 @@ def list_repositories(query: dict[str, Any]) -> Page:
     statement = store.repositories()
     if query.get("state"):
         statement = statement.where(repository.c.state == query["state"])
+    if "overdue" in query:
+        statement = statement.where(store.overdue if query["overdue"] else ~store.overdue)
     if query.get("q"):
         matches = [c.icontains(query["q"], autoescape=True) for c in (repository.c.name, repository.c.url)]
         statement = statement.where(or_(*matches))

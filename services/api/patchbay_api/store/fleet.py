@@ -2,17 +2,19 @@
 
 from typing import Any
 
-from patchbay_shared.tables import dead_letter, evaluation, host, repository
-from sqlalchemy import Connection, func, literal, select
+from patchbay_shared.tables import dead_letter, evaluation, host, opinion, reboot_verdict, repository
+from sqlalchemy import Connection, Integer, RowMapping, Text, cast, column, desc, func, literal, select, true
+from sqlalchemy.dialects.postgresql import JSONB
 
 from patchbay_api.store.hosts import (
-    enabled_repositories,
+    incomplete_sets,
     reboot_required,
     security,
     silent,
     updates,
     with_conclusions,
 )
+from patchbay_api.store.repositories import overdue
 
 OPERATING_SYSTEM_COUNT = 12
 
@@ -23,14 +25,7 @@ def host_totals(connection: Connection) -> dict[str, Any]:
     A host is up to date only if that is known: it reported within a day, and each of its enabled
     repositories could be read.
     """
-    entry = enabled_repositories()
-    incomplete = (
-        select(entry.c.set_id)
-        .select_from(entry.outerjoin(repository, repository.c.id == entry.c.repository_id))
-        .where(func.coalesce(repository.c.state, "pending") != "ok")
-        .distinct()
-        .subquery("incomplete")
-    )
+    incomplete = incomplete_sets()
     evaluated = host.c.evaluation_id.is_not(None)
     is_complete = incomplete.c.set_id.is_(None)
     up_to_date = evaluated & (updates == 0) & is_complete & ~silent
@@ -45,6 +40,7 @@ def host_totals(connection: Connection) -> dict[str, Any]:
             func.count().filter(silent).label("silent"),
             func.count().filter(~evaluated).label("awaiting_evaluation"),
             func.count().filter(~is_complete).label("incomplete"),
+            func.count().filter(host.c.machine_id_shared).label("machine_id_shared"),
             func.coalesce(func.sum(updates), 0).label("outstanding_updates"),
             func.coalesce(func.sum(security), 0).label("outstanding_security_updates"),
         ).select_from(with_conclusions.outerjoin(incomplete, incomplete.c.set_id == host.c.repository_set_id))
@@ -52,15 +48,74 @@ def host_totals(connection: Connection) -> dict[str, Any]:
     return dict(row.mappings().one())
 
 
+def opinion_totals(connection: Connection) -> RowMapping:
+    """How many hosts' own lists of updates were compared, how many differ, and by how many updates in all."""
+    differing = opinion.c.difference_count > 0
+    return (
+        connection.execute(
+            select(
+                func.count(opinion.c.difference_count).label("compared"),
+                func.count().filter(differing).label("differing"),
+                func.coalesce(func.sum(opinion.c.difference_count), 0).label("differences"),
+            )
+        )
+        .mappings()
+        .one()
+    )
+
+
+def state_totals(connection: Connection) -> list[RowMapping]:
+    """Each state of a verdict: on how many hosts, and on how many of their packages."""
+    per_evaluation = (
+        select(host.c.evaluation_id, func.count().label("hosts")).group_by(host.c.evaluation_id).subquery()
+    )
+    entry = (
+        func.jsonb_each(evaluation.c.state_counts)
+        .table_valued(column("key", Text), column("value", JSONB), name="entry")
+        .render_derived()
+    )
+    packages = per_evaluation.c.hosts * cast(entry.c.value, Integer)
+    return list(
+        connection.execute(
+            select(
+                entry.c.key.label("state"),
+                func.sum(per_evaluation.c.hosts).label("hosts"),
+                func.sum(packages).label("packages"),
+            )
+            .select_from(per_evaluation.join(evaluation, evaluation.c.id == per_evaluation.c.evaluation_id))
+            .join(entry, true())
+            .group_by(entry.c.key)
+        ).mappings()
+    )
+
+
+def restart_totals(connection: Connection) -> list[RowMapping]:
+    """Each rule by which hosts have to be restarted, with the number of them; the most frequent first."""
+    return list(
+        connection.execute(
+            select(
+                reboot_verdict.c.rule, func.count().label("hosts"), func.min(reboot_verdict.c.why).label("example")
+            )
+            .where(reboot_verdict.c.required)
+            .group_by(reboot_verdict.c.rule)
+            .order_by(desc("hosts"), reboot_verdict.c.rule)
+        ).mappings()
+    )
+
+
 def repository_totals(connection: Connection) -> dict[str, int]:
-    """How many repositories are in which state."""
+    """How many repositories are in which state, and how many of them should have been looked at long ago."""
     rows = connection.execute(
-        select(repository.c.state, func.count().label("number"))
+        select(repository.c.state, func.count().label("number"), func.count().filter(overdue).label("overdue"))
         .where(repository.c.enabled)
         .group_by(repository.c.state)
-    )
+    ).all()
     counts: dict[str, int] = {row.state: row.number for row in rows}
-    return {"total": sum(counts.values()), **{s: counts.get(s, 0) for s in ("ok", "pending", "failing", "untrusted")}}
+    return {
+        "total": sum(counts.values()),
+        "overdue": sum(row.overdue for row in rows),
+        **{state: counts.get(state, 0) for state in ("ok", "pending", "failing", "untrusted")},
+    }
 
 
 def operating_systems(connection: Connection) -> list[dict[str, Any]]:

@@ -38,10 +38,34 @@ security: ColumnElement[int] = func.coalesce(evaluation.c.security_count, 0)
 reboot_required: ColumnElement[bool] = func.coalesce(reboot_verdict.c.required, host.c.reboot_required)
 """The engine's verdict; the host's own word before there is one; null: nothing says so."""
 silent: ColumnElement[bool] = host.c.last_report_at < func.now() - SILENT_AFTER
+differences: ColumnElement[int] = func.coalesce(opinion.c.difference_count, 0)
 
 
-with_conclusions: FromClause = host.outerjoin(evaluation, host.c.evaluation_id == evaluation.c.id).outerjoin(
-    reboot_verdict, reboot_verdict.c.host_id == host.c.id
+def enabled_repositories() -> Subquery:
+    """(set_id, repository_id): the enabled repositories of every repository set."""
+    entry = func.unnest(repository_set.c.repository_ids).label("repository_id")
+    return select(repository_set.c.id.label("set_id"), entry).subquery("enabled")
+
+
+def incomplete_sets() -> Subquery:
+    """(set_id): repository sets with an enabled repository whose content is not known to be current."""
+    entry = enabled_repositories()
+    return (
+        select(entry.c.set_id)
+        .select_from(entry.outerjoin(repository, repository.c.id == entry.c.repository_id))
+        .where(func.coalesce(repository.c.state, "pending") != "ok")
+        .distinct()
+        .subquery("incomplete")
+    )
+
+
+incomplete: ColumnElement[bool] = host.c.repository_set_id.in_(select(incomplete_sets().c.set_id))
+
+
+with_conclusions: FromClause = (
+    host.outerjoin(evaluation, host.c.evaluation_id == evaluation.c.id)
+    .outerjoin(reboot_verdict, reboot_verdict.c.host_id == host.c.id)
+    .outerjoin(opinion, opinion.c.host_id == host.c.id)
 )
 
 
@@ -56,6 +80,9 @@ def hosts() -> Select[Any]:
         host.c.tags,
         reboot_required.label("reboot_required"),
         reboot_verdict.c.why.label("reboot_why"),
+        reboot_verdict.c.rule.label("reboot_rule"),
+        opinion.c.difference_count,
+        host.c.machine_id_shared,
         host.c.package_count,
         host.c.last_report_at,
         host.c.repository_set_id,
@@ -74,7 +101,6 @@ def host_by_id(connection: Connection, host_id: UUID) -> RowMapping | None:
             hosts()
             .add_columns(
                 host.c.machine_id,
-                host.c.machine_id_shared,
                 host.c.boot_id,
                 host.c.facts,
                 host.c.first_report_at,
@@ -104,12 +130,6 @@ def opinion_of(connection: Connection, host_id: UUID) -> RowMapping | None:
         .mappings()
         .one_or_none()
     )
-
-
-def enabled_repositories() -> Subquery:
-    """(set_id, repository_id): the enabled repositories of every repository set."""
-    entry = func.unnest(repository_set.c.repository_ids).label("repository_id")
-    return select(repository_set.c.id.label("set_id"), entry).subquery("enabled")
 
 
 def repository_health(connection: Connection, set_ids: Collection[int]) -> dict[int, tuple[int, int]]:

@@ -1,6 +1,7 @@
 """Repositories, with what they hold and who uses them."""
 
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from sqlalchemy import (
     Connection,
     RowMapping,
     Select,
+    and_,
     case,
     column,
     desc,
@@ -25,6 +27,14 @@ worst_first: ColumnElement[int] = case(
     {"untrusted": 0, "failing": 1, "pending": 2}, value=repository.c.state, else_=3
 )
 RECENT_SYNC_COUNT = 10
+OVERDUE_AFTER = timedelta(hours=1)
+
+overdue: ColumnElement[bool] = and_(
+    repository.c.enabled,
+    repository.c.next_sync_at < func.now() - OVERDUE_AFTER,
+    func.coalesce(repository.c.leased_until, func.to_timestamp(0)) < func.now(),
+)
+"""It should have been looked at an hour ago, and nobody is looking at it: what is known of it may be stale."""
 
 
 def repositories() -> Select[Any]:
@@ -50,6 +60,7 @@ def repositories() -> Select[Any]:
         repository.c.changed_at,
         repository.c.next_sync_at,
         (func.coalesce(repository.c.leased_until > func.now(), False)).label("syncing"),
+        overdue.label("overdue"),
         held.label("package_count"),
     )
 

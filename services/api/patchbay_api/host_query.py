@@ -1,0 +1,81 @@
+"""Which hosts, in which order: the parameters of the list of hosts, and the SQL that they stand for."""
+
+from typing import Any
+
+from marshmallow import fields, validate
+from patchbay_shared.tables import evaluation, host, reboot_verdict
+from sqlalchemy import ColumnElement, Select, Text, type_coerce
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from patchbay_api.paging import Moment, Number, PageQuery, text_field
+from patchbay_api.store import hosts as store
+from patchbay_api.verdict_states import STATES
+
+SORTS: dict[str, tuple[ColumnElement[Any], Any]] = {
+    "hostname": (host.c.hostname, str),
+    "os": (host.c.os_name, str),
+    "updates": (store.updates, Number),
+    "security": (store.security, Number),
+    "differences": (store.differences, Number),
+    "last_report_at": (host.c.last_report_at, Moment),
+}
+_CONDITIONS: dict[str, ColumnElement[bool]] = {
+    "updates": store.updates > 0,
+    "security": store.security > 0,
+    "reboot": store.reboot_required.is_(True),
+    "differs": store.differences > 0,
+    "incomplete": store.incomplete,
+    "evaluated": host.c.evaluation_id.is_not(None),
+    "machine_id_shared": host.c.machine_id_shared,
+    "silent": store.silent,
+}
+
+
+class HostQuery(PageQuery):
+    """Which hosts, in which order."""
+
+    sort = fields.String(
+        load_default="hostname",
+        validate=validate.OneOf([sign + name for name in SORTS for sign in ("", "-")]),
+        metadata={"description": "Sort key; `-` in front: descending. Equal hosts are in order of their names."},
+    )
+    q = text_field("Part of the host name, upper or lower case.")
+    os = text_field("The operating system, exactly as listed.")
+    tag = text_field("One of the host's tags.")
+    updates = fields.Boolean(metadata={"description": "Whether any update is outstanding."})
+    security = fields.Boolean(metadata={"description": "Whether any outstanding update is a security fix."})
+    state = fields.String(
+        validate=validate.OneOf(STATES), metadata={"description": "At least one package has a verdict of this state."}
+    )
+    reboot = fields.Boolean(metadata={"description": "Whether it has to be restarted."})
+    reboot_rule = text_field("The rule that decided about the restart, as `kernel.newer`.")
+    differs = fields.Boolean(
+        metadata={
+            "description": "Whether its package manager's own list differs from Patchbay's; false: or not compared."
+        }
+    )
+    incomplete = fields.Boolean(
+        metadata={"description": "Whether some enabled repository is not known to be current."}
+    )
+    evaluated = fields.Boolean(metadata={"description": "Whether it has been evaluated at least once."})
+    machine_id_shared = fields.Boolean(metadata={"description": "Whether another host reports the same machine-id."})
+    silent = fields.Boolean(metadata={"description": "Whether the last report is older than a day."})
+
+
+def filtered_hosts(query: dict[str, Any]) -> Select[Any]:
+    """The hosts that a loaded `HostQuery` asks for."""
+    statement = store.hosts()
+    if query.get("q"):
+        statement = statement.where(host.c.hostname.icontains(query["q"], autoescape=True))
+    if query.get("os"):
+        statement = statement.where(host.c.os_name == query["os"])
+    if query.get("tag"):
+        statement = statement.where(type_coerce(host.c.tags, ARRAY(Text)).contains([query["tag"]]))
+    if query.get("state"):
+        statement = statement.where(evaluation.c.state_counts.has_key(query["state"]))
+    if query.get("reboot_rule"):
+        statement = statement.where(reboot_verdict.c.rule == query["reboot_rule"])
+    for name, condition in _CONDITIONS.items():
+        if (wanted := query.get(name)) is not None:
+            statement = statement.where(condition if wanted else ~condition)
+    return statement
