@@ -15,6 +15,11 @@ from patchbay_shared.tables import SERVICES, metadata
 log = get_logger("migrate")
 
 _LOCK = 0x70617463  # advisory lock: one migration at a time
+# From PostgreSQL 16 on, who creates a role is a member that may give it away, but may not SET ROLE to it.
+_MAY_BECOME = """
+    SELECT pg_has_role(current_user, :name,
+                       CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)
+"""
 
 
 def migrate(database: Database, *, roles: bool) -> None:
@@ -75,9 +80,7 @@ def _apply_grants(connection: Connection) -> None:
             exists = connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :name"), {"name": role(service)})
             if not exists:
                 connection.execute(text(f'CREATE ROLE "{role(service)}" NOLOGIN'))
-            if not connection.scalar(
-                text("SELECT pg_has_role(current_user, :name, 'MEMBER')"), {"name": role(service)}
-            ):
+            if not connection.scalar(text(_MAY_BECOME), {"name": role(service)}):
                 connection.execute(text(f'GRANT "{role(service)}" TO current_user'))
     except DBAPIError as exc:
         raise StartupError(
