@@ -13,6 +13,7 @@ REPORT_RECEIVED = "report.received"
 REPORT_REFUSED = "report.refused"
 REPOSITORY_REFERENCED = "repository.referenced"
 SYNC_REQUESTED = "sync.requested"
+REPOSITORY_OPERATED = "repository.operated"
 REPOSITORY_CHANGED = "repository.changed"
 ADVISORIES_CHANGED = "advisories.changed"
 HOST_EVALUATED = "host.evaluated"
@@ -36,7 +37,7 @@ OPERATOR = QueueSpec(
     "update-engine.operator", (EVALUATION_REQUESTED, REPORT_REPROCESS_REQUESTED, DEAD_LETTERS_REQUESTED)
 )
 REFUSALS = QueueSpec("update-engine.refusals", (REPORT_REFUSED,))
-SYNC_NUDGES = QueueSpec("repo-sync.nudges", (REPOSITORY_REFERENCED, SYNC_REQUESTED))
+SYNC_NUDGES = QueueSpec("repo-sync.nudges", (REPOSITORY_REFERENCED, SYNC_REQUESTED, REPOSITORY_OPERATED))
 DEAD_LETTERS = QueueSpec("update-engine.dead-letters", (MESSAGE_DEAD,))
 
 QUEUES = (FRESH_REPORTS, RECALCULATION, OPERATOR, REFUSALS, SYNC_NUDGES, DEAD_LETTERS)
@@ -77,6 +78,17 @@ class RepositoryNudge(msgspec.Struct, frozen=True):
 
     repository_ids: list[UUID] = []
     force: bool = False
+
+
+class RepositoryOperated(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Body of REPOSITORY_OPERATED: what an operator decided of one repository. What is UNSET stays as it is."""
+
+    repository_id: UUID
+    enabled: bool | msgspec.UnsetType = msgspec.UNSET
+    security: bool | msgspec.UnsetType | None = msgspec.UNSET
+    """None: what the distribution or the hosts say counts again."""
+    linked_to: UUID | msgspec.UnsetType | None = msgspec.UNSET
+    """The repository whose syncs are to serve this one as well; None: it is crawled by itself again."""
 
 
 class RepositoryChanged(msgspec.Struct, frozen=True):

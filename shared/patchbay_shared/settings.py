@@ -40,7 +40,10 @@ class Settings:
     database_pool_size: int = _setting(5, "Open database connections a process keeps.")
     bus_url: str = _setting("memory://", "RabbitMQ URL (amqp://user:password@host/vhost), or memory://.", secret=True)
     secret_key: str = _setting(
-        "", "Key that signs form tokens; empty: one is generated and kept in the data folder.", secret=True
+        "",
+        "Key that signs form tokens and encrypts mirrors' secrets, the same for all services; empty: one is generated"
+        " and kept in the data folder.",
+        secret=True,
     )
     api_url: str = _setting("", "URL at which web reaches the API; default: the public URL.")
     admin_username: str = _setting("admin", "User name of the first administrator.")
@@ -115,6 +118,11 @@ class Settings:
     errata_max_expanded_bytes: int = _setting(1_000_000_000, "Largest advisory feed once decompressed.")
     keyring_dir: str = _setting("", "Folder of OpenPGP keyrings that repository signatures are checked with.")
     require_signatures: bool = _setting(False, "Refuse repositories whose signature cannot be verified.")
+    refuse_unchecked_sources: bool = _setting(
+        False,
+        "Refuse repositories that some host reads without checking signatures (trusted=yes, gpgcheck=0), unless their"
+        " signature can be verified here.",
+    )
 
     @property
     def base_url(self) -> str:

@@ -28,7 +28,7 @@ def test_a_nudge_makes_a_repository_with_mirrors_and_indexes(world: Any) -> None
     )
     number = world.refer(source, MAIN, ("main", "i386"))
 
-    nudge_handler(world.database)(nudge(REPOSITORY_REFERENCED, number))
+    nudge_handler(world.database, world.bus)(nudge(REPOSITORY_REFERENCED, number))
 
     row = world.repository()
     assert (row["id"], row["type"], row["name"], row["suite"]) == (number, "deb", "Debian", "bookworm")
@@ -83,7 +83,7 @@ def test_an_operators_request_makes_a_repository_due(world: Any, apt_mirror: Any
     world.sync()
     assert not world.syncer().sync_next()
 
-    nudge_handler(world.database)(nudge(SYNC_REQUESTED, number))
+    nudge_handler(world.database, world.bus)(nudge(SYNC_REQUESTED, number))
 
     assert world.syncer().sync_next()
 
@@ -93,7 +93,7 @@ def test_a_forced_request_fetches_everything_anew(world: Any, apt_mirror: Any) -
     number = world.refer(apt_mirror.source(), MAIN)
     world.sync()
     world.server.requests.clear()
-    nudge_handler(world.database)(nudge(SYNC_REQUESTED, number, force=True))
+    nudge_handler(world.database, world.bus)(nudge(SYNC_REQUESTED, number, force=True))
 
     world.syncer().sync_next()
 
@@ -104,7 +104,7 @@ def test_a_forced_request_fetches_everything_anew(world: Any, apt_mirror: Any) -
 def test_a_request_during_a_sync_is_not_lost(world: Any, apt_mirror: Any) -> None:
     """The repository stays due."""
     number = world.refer(apt_mirror.source(), MAIN)
-    handle = nudge_handler(world.database)
+    handle = nudge_handler(world.database, world.bus)
     once = iter([True])
 
     def while_fetching(_path: str) -> None:
@@ -121,12 +121,12 @@ def test_a_request_during_a_sync_is_not_lost(world: Any, apt_mirror: Any) -> Non
 def test_an_unreadable_nudge_is_refused() -> None:
     """It becomes a dead letter, not an endless retry."""
     with pytest.raises(InvalidInput, match="cannot be read"):
-        nudge_handler(None)(Delivery(SYNC_REQUESTED, {}, b"{"))  # type: ignore[arg-type]  # it is refused before
+        nudge_handler(None, None)(Delivery(SYNC_REQUESTED, {}, b"{"))  # type: ignore[arg-type]  # it is refused before
 
 
 def test_an_unknown_repository_is_no_error(world: Any) -> None:
     """It may have been deleted while the message waited."""
-    nudge_handler(world.database)(nudge(SYNC_REQUESTED, uuid4()))
+    nudge_handler(world.database, world.bus)(nudge(SYNC_REQUESTED, uuid4()))
 
 
 def test_the_running_service_goes_from_a_nudge_to_a_change(world: Any, apt_mirror: Any) -> None:

@@ -8,6 +8,7 @@ from patchbay_shared.messages import (
     DEAD_LETTERS_REQUESTED,
     EVALUATION_REQUESTED,
     REPORT_REPROCESS_REQUESTED,
+    REPOSITORY_OPERATED,
     SYNC_REQUESTED,
 )
 from patchbay_shared.service import Service
@@ -37,8 +38,14 @@ SERVICE = Service(
         "reboot_verdict",
         "opinion",
     ),
-    writes=("user_account", "user_session", "enrolment_token", "host_approval"),
-    publishes=(DEAD_LETTERS_REQUESTED, EVALUATION_REQUESTED, REPORT_REPROCESS_REQUESTED, SYNC_REQUESTED),
+    writes=("user_account", "user_session", "enrolment_token", "host_approval", "mirror_access"),
+    publishes=(
+        DEAD_LETTERS_REQUESTED,
+        EVALUATION_REQUESTED,
+        REPORT_REPROCESS_REQUESTED,
+        REPOSITORY_OPERATED,
+        SYNC_REQUESTED,
+    ),
     app=make_app,
     paths=(PREFIX,),
     gauges=gauges,

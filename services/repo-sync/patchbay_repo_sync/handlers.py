@@ -4,13 +4,20 @@ import threading
 from collections.abc import Callable
 
 import msgspec
-from patchbay_shared.bus import Delivery
+from patchbay_shared.bus import Bus, Delivery
 from patchbay_shared.db import Database
 from patchbay_shared.errors import InvalidInput
 from patchbay_shared.log import get_logger
-from patchbay_shared.messages import SYNC_REQUESTED, RepositoryNudge
+from patchbay_shared.messages import (
+    REPOSITORY_CHANGED,
+    REPOSITORY_OPERATED,
+    SYNC_REQUESTED,
+    RepositoryNudge,
+    RepositoryOperated,
+)
 
 from patchbay_repo_sync import store
+from patchbay_repo_sync.operated import operate
 from patchbay_repo_sync.sync import Syncer
 
 log = get_logger("repo-sync")
@@ -18,10 +25,13 @@ log = get_logger("repo-sync")
 HISTORY_DAYS = 30
 
 
-def nudge_handler(database: Database) -> Callable[[Delivery], None]:
-    """Handles REPOSITORY_REFERENCED and SYNC_REQUESTED."""
+def nudge_handler(database: Database, bus: Bus) -> Callable[[Delivery], None]:
+    """Handles REPOSITORY_REFERENCED, SYNC_REQUESTED and REPOSITORY_OPERATED."""
 
     def handle(delivery: Delivery) -> None:
+        if delivery.routing_key == REPOSITORY_OPERATED:
+            _operate(database, bus, delivery)
+            return
         try:
             nudge = msgspec.json.decode(delivery.body or b"{}", type=RepositoryNudge)
         except msgspec.DecodeError as exc:
@@ -34,6 +44,18 @@ def nudge_handler(database: Database) -> Callable[[Delivery], None]:
             log.info("repositories_learnt", count=len(learnt))
 
     return handle
+
+
+def _operate(database: Database, bus: Bus, delivery: Delivery) -> None:
+    try:
+        decision = msgspec.json.decode(delivery.body, type=RepositoryOperated)
+    except msgspec.DecodeError as exc:
+        raise InvalidInput(f"An operator's decision cannot be read: {exc}") from exc
+    with database.transaction() as connection:
+        told = operate(connection, decision)
+    log.info("repository_operated", repository_id=str(decision.repository_id))
+    for each in told:
+        bus.publish(REPOSITORY_CHANGED, msgspec.json.encode(each))
 
 
 def learn_references(database: Database, interval_seconds: float) -> Callable[[threading.Event], None]:

@@ -3,7 +3,8 @@
 | file | what is in it |
 |---|---|
 | handlers | nudges and timed jobs |
-| sync | one sync of one repository |
+| sync, progress, sisters | one sync of one repository; how far it has come; which of its mirrors lag |
+| links, operated | several addresses of one archive, crawled once; what an operator decides |
 | crawl/ | one file a format: what to fetch from a mirror, and how it is checked |
 | formats/ | readers of metadata, bounded |
 | signature, mirrorlist | who signed, where else to look |
@@ -26,7 +27,7 @@ def workers(context: Context) -> Workers:
     database, settings = context.database, context.settings
     syncers = [Syncer(settings, database, context.bus) for _ in range(max(1, settings.sync_threads))]
     return Workers(
-        subscriptions=[Subscription(SYNC_NUDGES, nudge_handler(database))],
+        subscriptions=[Subscription(SYNC_NUDGES, nudge_handler(database, context.bus))],
         jobs=[
             *(
                 Job("sync-due" if number == 1 else f"sync-due-{number}", _LOOK_EVERY_SECONDS, sync_due(syncer))
@@ -45,7 +46,7 @@ def workers(context: Context) -> Workers:
 SERVICE = Service(
     name="repo-sync",
     summary="Crawls mirrors into the catalogue of packages.",
-    reads=("repository_reference", "repository_set", "host"),
+    reads=("repository_reference", "repository_set", "host", "mirror_access"),
     writes=("repository", "mirror", "repository_index", "available_package", "repository_sync"),
     consumes=(SYNC_NUDGES.name,),
     publishes=(REPOSITORY_CHANGED,),

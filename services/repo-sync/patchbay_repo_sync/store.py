@@ -5,6 +5,7 @@ runs, so a repository whose worker died is taken over when the lease runs out.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -24,8 +25,11 @@ UNUSED_PATIENCE = 24
 """How many times longer a repository waits that no host uses any more; it costs little and may be wanted again."""
 _USED = """EXISTS (
     SELECT FROM repository_set s JOIN host h ON h.repository_set_id = s.id
-    WHERE s.repository_ids @> ARRAY[repository.id]
+    WHERE s.repository_ids && ARRAY(
+        SELECT m.id FROM repository m WHERE m.id = repository.id OR m.linked_to = repository.id)
 )"""
+LINKED_RANK = 1_000
+"""Mirrors that came with a link rank from here; a repository's own are far fewer."""
 CRAWLED_TYPES = ("deb", "rpm-md", "susetags", "pacman", "gentoo")
 
 
@@ -46,6 +50,10 @@ class Repository(msgspec.Struct, frozen=True):
     message: str
     definition: ReportRepository
     """Of the first host that named it."""
+    published_at: datetime | None = None
+    """What the stored generation's entry document says of its own age."""
+    unchecked: bool = False
+    """Some host reads it without checking signatures (trusted=yes, gpgcheck=0)."""
 
 
 class Mirror(msgspec.Struct, frozen=True):
@@ -57,6 +65,7 @@ class Mirror(msgspec.Struct, frozen=True):
     last_modified: str | None
     entry_sha256: bytes | None
     failure_count: int
+    checked_at: datetime | None = None
 
 
 class Index(msgspec.Struct, frozen=True):
@@ -156,11 +165,20 @@ def request_sync(connection: Connection, ids: Iterable[UUID], *, force: bool) ->
     """
     wanted = {"ids": sorted(ids)}
     if force:
+        leaders = connection.scalars(
+            text("SELECT DISTINCT coalesce(linked_to, id) FROM repository WHERE id = ANY(CAST(:ids AS uuid[]))"),
+            wanted,
+        )
+        wanted = {"ids": sorted(leaders)}
         connection.execute(
             text("UPDATE repository_index SET checksum = '' WHERE repository_id = ANY(CAST(:ids AS uuid[]))"), wanted
         )
     due = connection.execute(
-        text("UPDATE repository SET next_sync_at = now() WHERE id = ANY(CAST(:ids AS uuid[]))"), wanted
+        text("""
+            UPDATE repository SET next_sync_at = now() WHERE id IN (
+                SELECT coalesce(linked_to, id) FROM repository WHERE id = ANY(CAST(:ids AS uuid[])))
+        """),
+        wanted,
     ).rowcount
     if force:
         connection.execute(
@@ -191,11 +209,14 @@ def lease_next(connection: Connection, owner: str, seconds: float) -> Repository
             UPDATE repository SET lease_owner = :owner, leased_until = now() + make_interval(secs => :seconds)
             WHERE id = (
                 SELECT id FROM repository
-                WHERE enabled AND next_sync_at <= now() AND (leased_until IS NULL OR leased_until < now())
+                WHERE enabled AND linked_to IS NULL AND next_sync_at <= now()
+                    AND (leased_until IS NULL OR leased_until < now())
                 ORDER BY next_sync_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
             )
             RETURNING id, type, name, url, suite, security, generation, release::text AS release, verified_by,
-                failure_count, state, message,
+                failure_count, state, message, published_at,
+                (SELECT bool_or(f.definition @> '{"trusted": true}' OR f.definition @> '{"gpgcheck": false}')
+                 FROM repository_reference f WHERE f.repository_id = repository.id) AS unchecked,
                 (SELECT f.definition::text FROM repository_reference f WHERE f.repository_id = repository.id
                  ORDER BY f.first_seen_at, f.component, f.architecture LIMIT 1) AS definition
         """),
@@ -216,6 +237,8 @@ def lease_next(connection: Connection, owner: str, seconds: float) -> Repository
         failure_count=row.failure_count,
         state=row.state,
         message=row.message,
+        published_at=row.published_at,
+        unchecked=bool(row.unchecked),
         definition=msgspec.json.decode(row.definition, type=ReportRepository)
         if row.definition  # no host names it any more
         else ReportRepository(id=row.suite or row.name, type=row.type, urls=[row.url], suite=row.suite),
@@ -281,7 +304,16 @@ def finish_sync(
         return False
     connection.execute(
         text("""
+            UPDATE repository SET state = :state, message = :message, checked_at = clock_timestamp(),
+                failure_count = CASE WHEN :failed THEN failure_count + 1 ELSE 0 END
+            WHERE linked_to = :id
+        """),
+        {"state": outcome.state, "message": outcome.message, "failed": failed, "id": repository_id},
+    )
+    connection.execute(
+        text("""
             UPDATE repository_sync SET finished_at = clock_timestamp(), result = :result, message = :message,
+                phase = '',
                 transferred_bytes = :transferred, added_count = :added, removed_count = :removed
             WHERE id = :sync
         """),
@@ -295,6 +327,14 @@ def finish_sync(
         },
     )
     return True
+
+
+def published_at(connection: Connection, repository_id: UUID) -> datetime | None:
+    """What the stored entry document of a repository says of its own age."""
+    found: datetime | None = connection.scalar(
+        text("SELECT published_at FROM repository WHERE id = :id"), {"id": repository_id}
+    )
+    return found
 
 
 def prune_syncs(connection: Connection, *, keep_days: int) -> int:
@@ -312,7 +352,8 @@ def mirrors_of(connection: Connection, repository_id: UUID, *, retry_seconds: fl
     """
     rows = connection.execute(
         text("""
-            SELECT id, url, etag, last_modified, entry_sha256, failure_count FROM mirror WHERE repository_id = :id
+            SELECT id, url, etag, last_modified, entry_sha256, failure_count, checked_at FROM mirror
+            WHERE repository_id = :id
             ORDER BY failure_count > 0 AND checked_at + make_interval(
                 secs => least(86400, :retry * power(2, least(failure_count, 20)))) > now(), rank, id
         """),
@@ -325,9 +366,10 @@ def list_mirrors(connection: Connection, repository_id: UUID, urls: Sequence[str
     """Make a repository's mirrors those of its mirror list (each once), after its own `after` configured URLs."""
     connection.execute(
         text("""
-            DELETE FROM mirror WHERE repository_id = :id AND rank >= :after AND url <> ALL(CAST(:urls AS text[]))
+            DELETE FROM mirror WHERE repository_id = :id AND rank >= :after AND rank < :linked
+                AND url <> ALL(CAST(:urls AS text[]))
         """),
-        {"id": repository_id, "after": after, "urls": list(urls)},
+        {"id": repository_id, "after": after, "linked": LINKED_RANK, "urls": list(urls)},
     )
     statement = insert(mirror)
     connection.execute(
@@ -338,15 +380,31 @@ def list_mirrors(connection: Connection, repository_id: UUID, urls: Sequence[str
     )
 
 
-def mark_mirror(connection: Connection, mirror_id: int, *, state: str, message: str) -> None:
-    """Record what a try of a mirror came to."""
+def note_progress(
+    connection: Connection, sync_id: int, *, phase: str, transferred_bytes: int, read_count: int
+) -> None:
+    """How far a running sync has come."""
+    connection.execute(
+        text("""
+            UPDATE repository_sync SET phase = :phase, transferred_bytes = :transferred, read_count = :read
+            WHERE id = :id AND finished_at IS NULL
+        """),
+        {"phase": phase, "transferred": transferred_bytes, "read": read_count, "id": sync_id},
+    )
+
+
+def mark_mirror(
+    connection: Connection, mirror_id: int, *, state: str, message: str, published_at: datetime | None = None
+) -> None:
+    """Record what a try of a mirror came to; `published_at` of None leaves what is known."""
     connection.execute(
         text("""
             UPDATE mirror SET state = :state, message = :message, checked_at = now(),
-                failure_count = CASE WHEN :state = 'ok' THEN 0 ELSE failure_count + 1 END
+                failure_count = CASE WHEN :state = 'ok' THEN 0 ELSE failure_count + 1 END,
+                published_at = coalesce(:published_at, published_at)
             WHERE id = :id
         """),
-        {"id": mirror_id, "state": state, "message": message},
+        {"id": mirror_id, "state": state, "message": message, "published_at": published_at},
     )
 
 

@@ -5,6 +5,7 @@ parsed nor copied; new ones are COPYed, vanished ones deleted. Until the commit 
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -64,6 +65,8 @@ class NewGeneration(msgspec.Struct, frozen=True):
     """The distribution's label, where it says one."""
     verified_by: str = ""
     note: str = ""
+    published_at: datetime | None = None
+    """What the entry document says of its own age."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -97,8 +100,11 @@ def swap(
     new: NewGeneration,
     *,
     owner: str,
+    counted: Callable[[Records], Records] = lambda records: records,
 ) -> Change:
     """Write a new generation in the caller's transaction. Raises InvalidInput, LeaseLost, Unavailable.
+
+    `counted` is given every index's records to pass on.
 
     The repository's row is taken last, so that heartbeats go on while packages are written.
     """
@@ -109,7 +115,7 @@ def swap(
         known = stored.get(index.key)
         index_id = known.id if known else _new_index(connection, repository, index)
         if index.records is not None or not index.present:
-            more, fewer, touched = _replace_packages(connection, index_id, index)
+            more, fewer, touched = _replace_packages(connection, index_id, index, counted)
             added, removed = added + more, removed + fewer
             names |= touched
         if index.content_changed:
@@ -157,7 +163,9 @@ def _new_index(connection: Connection, repository: Repository, index: NewIndex) 
     return int(number or 0)
 
 
-def _replace_packages(connection: Connection, index_id: int, index: NewIndex) -> tuple[int, int, set[str]]:
+def _replace_packages(
+    connection: Connection, index_id: int, index: NewIndex, counted: Callable[[Records], Records]
+) -> tuple[int, int, set[str]]:
     """Added and removed rows, and the names of both."""
     raw = driver(connection)
     try:
@@ -174,7 +182,7 @@ def _replace_packages(connection: Connection, index_id: int, index: NewIndex) ->
                 cursor.copy(f"COPY available_package ({_COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy,
             ):
                 copy.set_types(_TYPES)
-                for package in _new_packages(index, existing, vanished):
+                for package in _new_packages(index, counted(index.records()), existing, vanished):
                     copy.write_row(_row(index_id, package))
                     names.add(package.name)
                     added += 1
@@ -192,11 +200,13 @@ def _replace_packages(connection: Connection, index_id: int, index: NewIndex) ->
     return added, len(vanished), names
 
 
-def _new_packages(index: NewIndex, existing: set[int], vanished: set[int]) -> Iterator[AvailablePackage]:
+def _new_packages(
+    index: NewIndex, records: Records, existing: set[int], vanished: set[int]
+) -> Iterator[AvailablePackage]:
     """The packages that are not stored yet; takes those that still are out of `vanished`. Each record once."""
     seen: set[int] = set()
     refused = 0
-    for digest, record in index.records() if index.records else ():
+    for digest, record in records:
         if digest in existing:
             vanished.discard(digest)
         elif digest not in seen:
@@ -288,7 +298,8 @@ def _update_repository(
         text("""
             UPDATE repository SET generation = generation + CAST(:changed AS int), verified_by = :verified_by,
                 changed_at = CASE WHEN :changed THEN now() ELSE changed_at END,
-                release = CAST(:release AS jsonb), security = coalesce(security, :security)
+                release = CAST(:release AS jsonb), published_at = :published_at,
+                security = coalesce(security, :security)
             WHERE id = :id AND lease_owner = :owner
             RETURNING generation
         """),
@@ -297,6 +308,7 @@ def _update_repository(
             "verified_by": new.verified_by,
             "release": msgspec.json.encode(new.release).decode() if new.release else None,
             "security": new.security,
+            "published_at": new.published_at,
             "id": repository.id,
             "owner": owner,
         },

@@ -32,9 +32,10 @@ from patchbay_shared.settings import Settings
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError
 
-from patchbay_repo_sync import mirrorlist, store
-from patchbay_repo_sync.crawl import Visit, crawl
+from patchbay_repo_sync import links, mirrorlist, sisters, store
+from patchbay_repo_sync.crawl import Lagging, Visit, crawl
 from patchbay_repo_sync.lease import LEASE_SECONDS, Heartbeat, new_owner
+from patchbay_repo_sync.progress import Progress
 from patchbay_repo_sync.store import Index, Mirror, Outcome, Repository
 from patchbay_repo_sync.swap import Change, LeaseLost, NewGeneration, swap
 
@@ -55,6 +56,9 @@ class _Run:
     mirrors: list[Mirror]
     entries: list[Expected] = field(default_factory=list)
     failures: list[tuple[Mirror | None, Exception]] = field(default_factory=list)
+    told: list[RepositoryChanged] = field(default_factory=list)
+    """Changes that are committed and not published yet."""
+    progress: Progress | None = None
     began: float = field(default_factory=time.perf_counter)
 
 
@@ -97,21 +101,27 @@ class Syncer:
 
     def _begin(self, repository: Repository, heartbeat: Heartbeat) -> _Run:
         with self._database.transaction() as connection:
-            return _Run(
+            links.adopt(connection, repository.id)
+            run = _Run(
                 repository,
                 heartbeat,
                 store.begin_sync(connection, repository.id),
                 {each.key: each for each in store.indexes_of(connection, repository.id)},
                 self._mirrors(connection, repository),
             )
+        run.progress = Progress(self._database, run.sync_id)
+        self._fetcher.on_bytes = run.progress.fetched
+        return run
 
     def _sync(self, run: _Run) -> None:
         try:
             self._read_lists(run)
             with tempfile.TemporaryDirectory(prefix="patchbay-", dir=self._settings.sync_temp_dir or None) as folder:
-                settled = any(self._visited(run, mirror, Path(folder)) for mirror in run.mirrors)
-            if not settled:
-                self._record_failure(run)
+                settled = next((each for each in run.mirrors if self._visited(run, each, Path(folder))), None)
+                if settled is None:
+                    self._record_failure(run)
+                else:
+                    self._look_at_sisters(run, settled, Path(folder))
         except LeaseLost as exc:
             log.warning("lease_lost", error=str(exc))
         except Unavailable:
@@ -156,16 +166,29 @@ class Syncer:
             self._record(run, mirror, _outcome("unchanged", self._kept_note(run), self._fetcher))
             return True
         try:
-            change = self._swap(run, mirror, new)
+            self._swap(run, mirror, new)
         except (InvalidInput, Untrusted) as exc:  # found while reading what was fetched
             self._note(run, mirror, exc)
             return False
         except DataError as exc:
             self._note(run, mirror, InvalidInput(f"It holds a text that cannot be stored: {exc.orig}"))
             return False
-        if change.changed:
-            self._publish(run.repository, change)
+        for each in run.told:
+            self._publish(each)
         return True
+
+    def _look_at_sisters(self, run: _Run, settled: Mirror, folder: Path) -> None:
+        met = {settled.id, *(each.id for each, _ in run.failures if each is not None)}
+        others = [each for each in run.mirrors if each.id not in met]
+        with self._database.transaction() as connection:
+            repository = msgspec.structs.replace(
+                run.repository, published_at=store.published_at(connection, run.repository.id)
+            )
+        run.repository = repository
+        looks = [sisters.look(self._visit(run, each, folder)) for each in sisters.due(others, self._clock())]
+        if looks:
+            with self._database.transaction() as connection:
+                sisters.record(connection, repository, settled, looks)
 
     def _visit(self, run: _Run, mirror: Mirror, folder: Path) -> Visit:
         return Visit(
@@ -184,10 +207,15 @@ class Syncer:
         log.warning("mirror_failed", url=shown(mirror.url), error=str(exc), kind=type(exc).__name__)
         run.failures.append((mirror, exc))
 
-    def _swap(self, run: _Run, mirror: Mirror, new: NewGeneration) -> Change:
+    def _swap(self, run: _Run, mirror: Mirror, new: NewGeneration) -> None:
         """Everything that a successful sync writes, in one transaction."""
         with self._database.transaction() as connection:
-            change = swap(connection, run.repository, mirror, run.stored, new, owner=self.owner)
+            counted = run.progress.counted if run.progress else lambda records: records
+            change = swap(connection, run.repository, mirror, run.stored, new, owner=self.owner, counted=counted)
+            if change.changed:
+                run.told.append(RepositoryChanged(run.repository.id, change.generation, change.names))
+            for follower, copied in links.copy_to_followers(connection, run.repository.id):
+                run.told.append(RepositoryChanged(follower, copied.generation, copied.names))
             outcome = _outcome("changed" if change.changed else "unchanged", new.note, self._fetcher, change)
             self._finish(connection, run, mirror, outcome)
         if change.changed:
@@ -198,7 +226,6 @@ class Syncer:
                 removed=change.removed_count,
                 transferred_bytes=self._fetcher.transferred_bytes,
             )
-        return change
 
     def _record(self, run: _Run, mirror: Mirror | None, outcome: Outcome) -> None:
         with self._database.transaction() as connection:
@@ -218,9 +245,11 @@ class Syncer:
             raise LeaseLost("Another worker has taken this repository over.")
         for failed, exc in run.failures:
             if failed is not None:
-                store.mark_mirror(connection, failed.id, state=_state(exc), message=_sentence(exc))
+                state = "lagging" if isinstance(exc, Lagging) else _state(exc)
+                store.mark_mirror(connection, failed.id, state=state, message=_sentence(exc))
         if mirror is not None:
-            store.mark_mirror(connection, mirror.id, state="ok", message=outcome.message)
+            at = store.published_at(connection, run.repository.id)
+            store.mark_mirror(connection, mirror.id, state="ok", message=outcome.message, published_at=at)
         count_sync(outcome.result, outcome.state, outcome.transferred_bytes, time.perf_counter() - run.began)
 
     def _mirrors(self, connection: Connection, repository: Repository) -> list[Mirror]:
@@ -241,8 +270,7 @@ class Syncer:
             return run.repository.message
         return "" if run.repository.verified_by else "Its signature could not be checked: not verified."
 
-    def _publish(self, repository: Repository, change: Change) -> None:
-        body = RepositoryChanged(repository.id, change.generation, change.names)
+    def _publish(self, body: RepositoryChanged) -> None:
         try:
             self._bus.publish(REPOSITORY_CHANGED, msgspec.json.encode(body))
         except Unavailable as exc:

@@ -80,6 +80,8 @@ class Fetcher:
         self._guarded = self._session(self._policy)
         self._operators = self._session(None)
         self.transferred_bytes = 0
+        self.on_bytes: Callable[[int], None] = lambda _transferred_bytes: None
+        """Told the bytes so far with every piece."""
 
     def document(
         self, url: str, *, seen: Seen | None = None, limit_bytes: int = MAX_DOCUMENT_BYTES
@@ -137,6 +139,7 @@ class Fetcher:
         left = limit
         while piece := source.read(_STEP_BYTES):
             self.transferred_bytes += len(piece)
+            self.on_bytes(self.transferred_bytes)
             left -= len(piece)
             if left < 0:
                 raise InvalidInput(f"{name} has more than the {limit} bytes that are allowed.")

@@ -22,6 +22,7 @@ from patchbay_shared.tables.metadata import SERVICES, metadata
 from patchbay_shared.tables.repo_sync import (
     available_package,
     mirror,
+    mirror_access,
     repository,
     repository_index,
     repository_sync,
@@ -60,6 +61,7 @@ __all__ = [
     "lifecycle",
     "metadata",
     "mirror",
+    "mirror_access",
     "opinion",
     "package",
     "package_event",

@@ -1,4 +1,7 @@
-"""Written by repo-sync: the catalogue of what repositories offer."""
+"""Written by repo-sync: the catalogue of what repositories offer.
+
+`mirror_access` is the operator's own: api writes it, repo-sync reads it.
+"""
 
 from sqlalchemy import (
     ARRAY,
@@ -34,8 +37,18 @@ repository = Table(
     Column("state", Text, nullable=False, server_default="pending", comment="pending, ok, failing or untrusted"),
     Column("message", Text, nullable=False, server_default="", comment="what happened, for people"),
     Column("release", JSONB, comment="ReleaseInfo, apt only"),
-    Column("verified_by", Text, nullable=False, server_default="", comment="fingerprint of the signing key, if checked"),
+    Column(
+        "verified_by", Text, nullable=False, server_default="", comment="fingerprint of the signing key, if checked"
+    ),
     Column("failure_count", Integer, nullable=False, server_default="0", comment="in a row"),
+    Column(
+        "linked_to",
+        Uuid,
+        ForeignKey("repository.id", ondelete="SET NULL"),
+        index=True,
+        comment="the repository whose syncs serve this one as well",
+    ),
+    at("published_at", nullable=True),  # what the stored entry document says of its own age
     at("created_at", now=True),
     at("checked_at", nullable=True),
     at("changed_at", nullable=True),
@@ -53,9 +66,10 @@ mirror = Table(
     Column("repository_id", Uuid, ForeignKey("repository.id", ondelete="CASCADE"), nullable=False),
     Column("url", Text, nullable=False),
     Column("rank", SmallInteger, nullable=False, comment="lower is tried first"),
-    Column("state", Text, nullable=False, server_default="pending"),
+    Column("state", Text, nullable=False, server_default="pending", comment="a repository's, or lagging"),
     Column("message", Text, nullable=False, server_default=""),
     Column("failure_count", Integer, nullable=False, server_default="0"),
+    at("published_at", nullable=True),  # what its entry document said of its own age
     Column("etag", Text, comment="of the Release or repomd.xml last seen"),
     Column("last_modified", Text),
     Column("entry_sha256", LargeBinary, comment="of the Release or repomd.xml last swapped in"),
@@ -118,8 +132,22 @@ repository_sync = Table(
     ),
     Column("message", Text, nullable=False, server_default=""),
     Column("transferred_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("phase", Text, nullable=False, server_default="", comment="while it runs: fetching or storing"),
+    Column("read_count", Integer, nullable=False, server_default="0", comment="packages read so far"),
     Column("added_count", Integer, nullable=False, server_default="0"),
     Column("removed_count", Integer, nullable=False, server_default="0"),
     Index("ix_repository_sync_repository", "repository_id", "started_at"),
     info={"writer": "repo-sync"},
+)
+
+mirror_access = Table(
+    "mirror_access",
+    metadata,
+    Column("id", Integer, Identity(always=True), primary_key=True),
+    Column("url", Text, nullable=False, unique=True, comment="prefix of the URLs that it is for"),
+    Column("kinds", ARRAY(Text), nullable=False, comment="basic, bearer, certificate, authorities, proxy"),
+    Column("sealed", LargeBinary, nullable=False, comment="MirrorAccess, encrypted by patchbay_shared.sealing"),
+    Column("changed_by", Text, nullable=False, comment="user name"),
+    at("changed_at", now=True),
+    info={"writer": "api"},
 )

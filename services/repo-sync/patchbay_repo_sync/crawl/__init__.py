@@ -6,19 +6,29 @@ database here. What cannot be used raises InvalidInput, Unavailable or Untrusted
 """
 
 from collections.abc import Callable
+from datetime import datetime
 
 from patchbay_shared.fetching.fetch import NotFound
 
 from patchbay_repo_sync.crawl import apt, gentoo, pacman, rpmmd, susetags
-from patchbay_repo_sync.crawl.visit import Visit
+from patchbay_repo_sync.crawl.visit import Lagging, Visit
 from patchbay_repo_sync.swap import NewGeneration
 
-__all__ = ["Visit", "crawl"]
+__all__ = ["Lagging", "Visit", "crawl", "published"]
 
 
 def crawl(visit: Visit) -> NewGeneration | None:
     """What the visited mirror has that is not stored yet."""
     return _CRAWLS[visit.repository.type](visit)
+
+
+def published(visit: Visit) -> datetime | None:
+    """What the visited mirror's entry document says of its age; None if its format says nothing.
+
+    Raises as `crawl` does. The signature is not looked at, and nothing else is fetched.
+    """
+    look = _LOOKS.get(visit.repository.type)
+    return look(visit) if look else None
 
 
 def _rpmmd_or_susetags(visit: Visit) -> NewGeneration | None:
@@ -39,3 +49,4 @@ _CRAWLS: dict[str, Callable[[Visit], NewGeneration | None]] = {
     "pacman": pacman.crawl,
     "gentoo": gentoo.crawl,
 }
+_LOOKS: dict[str, Callable[[Visit], datetime | None]] = {"deb": apt.published, "rpm-md": rpmmd.published}

@@ -30,7 +30,8 @@ def crawl(visit: Visit) -> NewGeneration | None:
     verified = _verified(visit, document, path)
     release = apt.parse_release(verified.data)
     _refuse_expired(visit, release.info)
-    _refuse_older(visit, release.info)
+    published_at = _time(release.info.date)
+    visit.refuse_older(published_at, "The Release file")
     indexes = sorted(_changed_indexes(visit, release), key=lambda each: each.key)
     return NewGeneration(
         indexes,
@@ -41,7 +42,14 @@ def crawl(visit: Visit) -> NewGeneration | None:
         security=layout.says_security(release.info),
         verified_by=verified.fingerprint,
         note=verified.note,
+        published_at=published_at,
     )
+
+
+def published(visit: Visit) -> datetime | None:
+    """How old the mirror's state is, by its Release file's own word."""
+    entry = _entry(visit)
+    return _time(apt.parse_release(entry[0].data).info.date) if entry else visit.repository.published_at
 
 
 def _entry(visit: Visit) -> tuple[Document, str] | None:
@@ -71,17 +79,6 @@ def _refuse_expired(visit: Visit, release: ReleaseInfo | None) -> None:
         raise Unavailable(
             f"The Release file of {shown(visit.mirror.url)} expired on {until:%Y-%m-%d %H:%M} UTC, "
             "so hosts refuse it too: the mirror is no longer updated."
-        )
-
-
-def _refuse_older(visit: Visit, release: ReleaseInfo) -> None:
-    """As apt does: a mirror that is behind another, or a replayed old Release, must not take updates away."""
-    stored = _time(visit.repository.release.date) if visit.repository.release else None
-    date = _time(release.date)
-    if stored and date and date < stored and not visit.forced:
-        raise Unavailable(
-            f"The Release file of {shown(visit.mirror.url)} is of {date:%Y-%m-%d %H:%M} UTC, older than the stored "
-            f"one of {stored:%Y-%m-%d %H:%M} UTC: the mirror is behind."
         )
 
 

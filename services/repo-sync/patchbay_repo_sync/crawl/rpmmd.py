@@ -1,6 +1,7 @@
 """Crawling rpm-md repositories: repomd.xml, then primary, updateinfo and modules where their checksums differ."""
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from patchbay_shared.catalogue import IndexContent, ModuleMetadata, RepositoryAdvisory
@@ -25,7 +26,10 @@ def crawl(visit: Visit) -> NewGeneration | None:
     _refuse_unlisted(visit, document.data)
     signature = visit.optional(f"{layout.REPOMD_PATH}.asc")
     verified = visit.verified(document.data, layout.REPOMD_PATH, signature=signature)
-    index = _index(visit, layout.rpmmd_files(rpmmd.parse_repomd(document.data)))
+    repomd = rpmmd.parse_repomd(document.data)
+    published_at = _revised_at(repomd)
+    visit.refuse_older(published_at, "repomd.xml")
+    index = _index(visit, layout.rpmmd_files(repomd))
     return NewGeneration(
         [index] if index else [],
         document.sha256,
@@ -33,7 +37,22 @@ def crawl(visit: Visit) -> NewGeneration | None:
         last_modified=document.last_modified,
         verified_by=verified.fingerprint,
         note=verified.note,
+        published_at=published_at,
     )
+
+
+def published(visit: Visit) -> datetime | None:
+    """How old the mirror's state is, by the revision of its repomd.xml."""
+    document = visit.fetcher.document(visit.url(layout.REPOMD_PATH), seen=visit.seen)
+    return _revised_at(rpmmd.parse_repomd(document.data)) if document else visit.repository.published_at
+
+
+def _revised_at(repomd: rpmmd.Repomd) -> datetime | None:
+    """createrepo_c's revision is the time in Unix seconds; others write versions of their own there."""
+    revision = repomd.revision
+    if not (revision.isascii() and revision.isdigit() and len(revision) in {9, 10}):
+        return None
+    return datetime.fromtimestamp(int(revision), UTC)
 
 
 def _refuse_unlisted(visit: Visit, data: bytes) -> None:

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
-from patchbay_shared.errors import Untrusted
+from patchbay_shared.errors import Unavailable, Untrusted
 from patchbay_shared.fetching.checksum import Expected
 from patchbay_shared.fetching.compression import open_decompressed
 from patchbay_shared.fetching.fetch import Document, FetchedFile, Fetcher, NotFound, Seen, shown
@@ -14,6 +14,10 @@ from patchbay_shared.settings import Settings
 
 from patchbay_repo_sync.signature import Verified, Verifier
 from patchbay_repo_sync.store import Index, Mirror, Repository
+
+
+class Lagging(Unavailable):
+    """The mirror serves an older state of the repository than another mirror did."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Visit:
     @cached_property
     def _complete(self) -> bool:
         """Whether an unchanged entry document means that there is nothing to do."""
-        judged = bool(self.repository.verified_by) or not self.settings.require_signatures
+        judged = bool(self.repository.verified_by) or not self._must_verify
         return judged and self.mirror.entry_sha256 is not None and all(each.crawled for each in self.stored.values())
 
     def url(self, path: str) -> str:
@@ -91,6 +95,23 @@ class Visit:
         except Untrusted as exc:
             raise Untrusted(f"{shown(url)} cannot be trusted. {exc}") from exc
 
+    def refuse_older(self, published_at: datetime | None, what: str) -> None:
+        """As apt does: a mirror that is behind another, or replays an old state, must not take updates away.
+
+        Raises Lagging, unless the operator asked for everything anew.
+        """
+        stored = self.repository.published_at
+        if stored and published_at and published_at < stored and not self.forced:
+            raise Lagging(
+                f"{what} of {shown(self.mirror.url)} is of {published_at:%Y-%m-%d %H:%M} UTC, older than the stored "
+                f"one of {stored:%Y-%m-%d %H:%M} UTC: the mirror is behind."
+            )
+
     @cached_property
     def _verifier(self) -> Verifier:
-        return Verifier(self.settings.keyring_dir, required=self.settings.require_signatures)
+        return Verifier(self.settings.keyring_dir, required=self._must_verify)
+
+    @property
+    def _must_verify(self) -> bool:
+        settings = self.settings
+        return settings.require_signatures or (settings.refuse_unchecked_sources and self.repository.unchecked)
