@@ -10,6 +10,7 @@ from flask import Flask, Response, g, jsonify, request
 from patchbay_shared.errors import InvalidInput
 from patchbay_shared.http import add_health, add_problem_handlers, problem
 from patchbay_shared.metrics import count_refusal
+from patchbay_shared.proxies import TrustedProxies
 from patchbay_shared.report import Short, Word
 from patchbay_shared.service import Context
 from patchbay_shared.settings import comma_separated
@@ -19,7 +20,7 @@ from patchbay_ingest.identity import Forbidden, Identity, Unauthenticated, requi
 from patchbay_ingest.intake import Refusals, accept
 from patchbay_ingest.limits import Limits, RateLimited
 from patchbay_ingest.outcomes import Outcomes
-from patchbay_ingest.peer import Prefixes, address_of
+from patchbay_ingest.peer import Prefixes
 from patchbay_ingest.wire import patchbay as patchbay_wire
 from patchbay_ingest.wire import sbom
 from patchbay_ingest.wire.body import TooLarge, UnsupportedEncoding, decompress, read_bounded
@@ -40,19 +41,20 @@ def make_app(context: Context) -> Flask:
     app = Flask("patchbay_ingest", static_folder=None)
     app.url_map.strict_slashes = False
     settings, bus = context.settings, context.bus
-    app.wsgi_app = Prefixes(app.wsgi_app, comma_separated(settings.path_prefixes))  # type: ignore[method-assign]  # Flask's documented place for middleware
+    prefixed = Prefixes(app.wsgi_app, comma_separated(settings.path_prefixes))
+    proxied = TrustedProxies(prefixed, comma_separated(settings.trusted_proxies))
+    app.wsgi_app = proxied  # type: ignore[method-assign]  # Flask's documented place for middleware
     identity = Identity(context.database, approve_hosts=settings.approve_hosts)
     refusals = app.extensions["refusals"] = Refusals(bus)
     limits = Limits(settings)
     outcomes = Outcomes(context.database, waiting_count=settings.http_threads // 2)
-    proxies = comma_separated(settings.trusted_proxies)
     add_problem_handlers(app)
     add_health(app, {"broker": bus.ping})
     _add_refusals(app, refusals)
 
     @app.before_request
     def note_the_peer() -> None:
-        g.peer = address_of(request.remote_addr or "", request.headers.get("X-Forwarded-For", ""), proxies)
+        g.peer = request.remote_addr or ""
 
     @app.post("/api/v1/enrol")
     def enrol() -> tuple[Response, int]:

@@ -1,4 +1,4 @@
-"""Where a request comes from, and the path it asks for."""
+"""The name of where a request comes from, and the path it asks for."""
 
 import re
 import socket
@@ -7,21 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotInTime
 from typing import Any
 
-from patchbay_ingest.identity import within
-
 WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 _DNS_SECONDS = 2.0
 _resolver = ThreadPoolExecutor(max_workers=4, thread_name_prefix="reverse-dns")
-
-
-def address_of(remote: str, forwarded_for: str, trusted: Sequence[str]) -> str:
-    """The host's address: X-Forwarded-For is believed only of trusted proxies, from the right."""
-    address = remote
-    for hop in reversed([each.strip() for each in forwarded_for.split(",") if each.strip()]):
-        if not trusted or not within(address, trusted):
-            break
-        address = hop
-    return address
 
 
 def name_of(address: str) -> str:
