@@ -44,7 +44,7 @@ ENV PATH=/opt/patchbay/bin:$PATH \
 USER 10001:10001
 WORKDIR /tmp
 EXPOSE 8080 9464
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=3 \
   CMD ["python3", "-ISc", "import http.client, os; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['PATCHBAY_METRICS_PORT']), timeout=4); c.request('GET', '/healthz'); raise SystemExit(c.getresponse().status != 200)"]
 ENTRYPOINT ["patchbay"]
 CMD ["--help"]

@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 export PATCHBAY_DATA_DIR ?= $(CURDIR)/data
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev assets run test check bench clean
+.PHONY: help install install-dev assets run test test-deploy check bench clean
 
 help:
 	@echo "make run      start everything on http://127.0.0.1:8080 (PATCHBAY_PORT), data in ./data (PATCHBAY_DATA_DIR)"
 	@echo "make install  only create the environment in .venv"
 	@echo "make test     run every test"
+	@echo "make test-deploy  build the image, run it by docker-compose, kill containers, find every verdict (root)"
 	@echo "make check    lint, types, import contracts, migrations, OpenAPI document, deployment files"
 	@echo "make bench    measure, as JSON lines"
 
@@ -41,6 +42,9 @@ run: install
 test: install-dev
 	@setup/install-test-tools
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+test-deploy: install-dev
+	@$(BIN)/python tests/deployment/trial.py
 
 check: install-dev
 	$(BIN)/ruff check .
