@@ -1,11 +1,14 @@
 """Health and metrics of separate processes, over a real RabbitMQ node and a real PostgreSQL."""
 
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
-from processes import PATCHBAY, Process, free_port, wait_for
+from apt_mirror import host_report
+from processes import PATCHBAY, Process, enrol, free_port, post_report, wait_for
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.xdist_group("rabbitmq")]
 
@@ -75,6 +78,36 @@ def test_the_api_shows_the_fleet_and_the_queues(watched: list[Watched]) -> None:
     assert "\npatchbay_hosts 0.0\n" in shown
     assert 'patchbay_queue_consumers{queue="update-engine.reports"} 1.0' in shown
     assert 'patchbay_source_up{source="broker"} 1.0' in shown
+
+
+def test_a_report_is_counted_from_arrival_to_verdict(tmp_path: Path, database_url: str, rabbitmq: str) -> None:
+    """Accepted and refused at ingest; decoded, stored, evaluated and late by so much at the engine."""
+    ingest, engine = (Watched(name, tmp_path, database_url, rabbitmq) for name in ("ingest", "update-engine"))
+    for each in (ingest, engine):
+        wait_for(lambda each=each: each.status("/readyz") == 200, what="readiness")
+    command = subprocess.run(
+        [*PATCHBAY, "create-enrolment-token", "test"],
+        env={**os.environ, "PATCHBAY_DATABASE_URL": database_url}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    url = f"http://127.0.0.1:{ingest.port}"
+    _, token = enrol(url, command.stdout.strip(), "web1.example.org")
+
+    assert post_report(url, token, host_report("web1.example.org", {"bash": "5.2-1"})).status_code == 202
+    assert post_report(url, "nobody", {}).status_code == 401
+
+    wait_for(
+        lambda: 'patchbay_reports_handled_total{result="evaluated"} 1.0' in engine.ask("/metrics").text,
+        what="the engine's count",
+    )
+    engines, ingests = engine.ask("/metrics").text, ingest.ask("/metrics").text
+    for each in (ingest, engine):
+        each.process.stop()
+    for stage in ("decode", "store", "evaluate"):
+        assert f'patchbay_report_stage_seconds_count{{stage="{stage}"}} 1.0' in engines
+    assert "patchbay_evaluation_lag_seconds_count 1.0" in engines
+    assert "\npatchbay_reports_accepted_total 1.0\n" in ingests
+    assert 'patchbay_reports_refused_total{reason="unauthenticated"} 1.0' in ingests
+    assert 'patchbay_publish_seconds_count{routing_key="report.received"} 1.0' in ingests
 
 
 def test_a_stopping_engine_ends_well(watched: list[Watched]) -> None:
