@@ -13,8 +13,10 @@ from patchbay_shared.report import ReportRepository
 from patchbay_shared.repositories import indexes, location, repository_id
 from sqlalchemy import Connection, text
 
+from patchbay_update_engine.evaluate.advisories import NO_ADVISORIES, ReleaseAdvisories
 from patchbay_update_engine.evaluate.catalog import Catalog, CatalogRepository, PackageIndex
 from patchbay_update_engine.evaluate.families import compile_catalog
+from patchbay_update_engine.release_advisories import AdvisoryRelease, release_of, security_fixes
 from patchbay_update_engine.sets import RepositorySet
 
 _COLUMNS = """
@@ -30,6 +32,8 @@ class CompiledCatalog(msgspec.Struct, frozen=True):
     catalog: Catalog
     generations: list[int]
     """Of each of the set's repository ids, in their order; 0 for one that was never crawled."""
+    advisory_generation: int
+    """Of the distribution release's advisories."""
     incomplete_count: int
     """Enabled repositories that have not been crawled yet, or that name no URL."""
     phased: bool
@@ -42,6 +46,11 @@ class _Stored(msgspec.Struct, frozen=True):
     release: ReleaseInfo
     indexes: dict[tuple[str, str], int]
     """(component, architecture) to the id of a present index."""
+
+
+class _LoadedAdvisories(msgspec.Struct, frozen=True):
+    generation: int
+    advisories: ReleaseAdvisories
 
 
 class _Loaded(msgspec.Struct, frozen=True):
@@ -58,16 +67,22 @@ class Catalogues:
         self._package_limit = package_limit
         self._indexes: OrderedDict[int, _Loaded] = OrderedDict()
         self._catalogs: OrderedDict[int, CompiledCatalog] = OrderedDict()
+        self._advisories: dict[tuple[str, str], _LoadedAdvisories] = {}
         self._lock = RLock()
 
     def catalog_of(self, connection: Connection, repository_set: RepositorySet) -> CompiledCatalog:
         """The catalog of a set as the database holds it now."""
         stored = _stored_repositories(connection, repository_set.repository_ids)
         generations = [stored[each].generation if each in stored else 0 for each in repository_set.repository_ids]
+        release = release_of(connection, repository_set.id)
         with self._lock:
             compiled = self._catalogs.get(repository_set.id)
-            if compiled is None or compiled.generations != generations:
-                compiled = self._compile(connection, repository_set, stored, generations)
+            if (
+                compiled is None
+                or compiled.generations != generations
+                or compiled.advisory_generation != release.generation
+            ):
+                compiled = self._compile(connection, repository_set, stored, generations, release)
                 self._catalogs[repository_set.id] = compiled
             self._catalogs.move_to_end(repository_set.id)
             while len(self._catalogs) > REMEMBERED_CATALOGS:
@@ -80,6 +95,7 @@ class Catalogues:
         repository_set: RepositorySet,
         stored: dict[UUID, _Stored],
         generations: list[int],
+        release: AdvisoryRelease,
     ) -> CompiledCatalog:
         policy = repository_set.document.policy
         repositories: list[CatalogRepository] = []
@@ -103,7 +119,18 @@ class Catalogues:
                 CatalogRepository(definition, [each.index for each in loaded], known.release, known.security)
             )
         self._forget()
-        return CompiledCatalog(compile_catalog(repositories, policy), generations, incomplete, phased)
+        catalog = compile_catalog(repositories, policy, self._advisories_of(connection, release))
+        return CompiledCatalog(catalog, generations, release.generation, incomplete, phased)
+
+    def _advisories_of(self, connection: Connection, release: AdvisoryRelease) -> ReleaseAdvisories:
+        if release.generation == 0:
+            return NO_ADVISORIES
+        key = (release.ecosystem, release.distro_release)
+        loaded = self._advisories.get(key)
+        if loaded is None or loaded.generation != release.generation:
+            advisories = ReleaseAdvisories(security_fixes(connection, release))
+            loaded = self._advisories[key] = _LoadedAdvisories(release.generation, advisories)
+        return loaded.advisories
 
     def _index(
         self, connection: Connection, number: int, generation: int, component: str, architecture: str

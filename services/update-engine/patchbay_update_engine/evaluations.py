@@ -37,13 +37,14 @@ def evaluation_of(
             SELECT id FROM evaluation
             WHERE package_set_id = :package_set_id AND repository_set_id = :repository_set_id
               AND machine_id = :machine_id AND catalogue_generations = CAST(:generations AS bigint[])
-              AND rules_version = :rules_version
+              AND rules_version = :rules_version AND advisory_generation = :advisory_generation
         """),
         {
             "package_set_id": installed.id,
             "repository_set_id": repository_set.id,
             "machine_id": judged_as,
             "generations": compiled.generations,
+            "advisory_generation": compiled.advisory_generation,
             "rules_version": RULES_VERSION,
         },
     )
@@ -75,12 +76,14 @@ def _store(
         connection.execute(
             text("""
                 INSERT INTO evaluation (package_set_id, repository_set_id, machine_id, catalogue_generations,
-                    incomplete_count, rules_version, listed_count, security_count, state_counts, evaluated_at)
+                    advisory_generation, incomplete_count, rules_version, listed_count, security_count,
+                    state_counts, evaluated_at)
                 VALUES (:package_set_id, :repository_set_id, :machine_id, CAST(:generations AS bigint[]),
-                    :incomplete_count, :rules_version, :listed_count, :security_count,
+                    :advisory_generation, :incomplete_count, :rules_version, :listed_count, :security_count,
                     CAST(:state_counts AS jsonb), clock_timestamp())
                 ON CONFLICT (package_set_id, repository_set_id, machine_id) DO UPDATE SET
                     catalogue_generations = EXCLUDED.catalogue_generations,
+                    advisory_generation = EXCLUDED.advisory_generation,
                     incomplete_count = EXCLUDED.incomplete_count, rules_version = EXCLUDED.rules_version,
                     listed_count = EXCLUDED.listed_count, security_count = EXCLUDED.security_count,
                     state_counts = EXCLUDED.state_counts, evaluated_at = EXCLUDED.evaluated_at
@@ -91,6 +94,7 @@ def _store(
                 "repository_set_id": repository_set_id,
                 "machine_id": machine_id,
                 "generations": compiled.generations,
+                "advisory_generation": compiled.advisory_generation,
                 "incomplete_count": compiled.incomplete_count,
                 "rules_version": RULES_VERSION,
                 "listed_count": len(listed),
@@ -131,14 +135,17 @@ _STALE = """
     SELECT h.id AS host_id, h.package_set_id, h.repository_set_id, h.machine_id, h.evaluation_id
     FROM host h
     JOIN (
-        SELECT rs.id, array_agg(coalesce(r.generation, 0) ORDER BY u.position) AS generations
+        SELECT rs.id, rs.ecosystem, rs.distro_release,
+               array_agg(coalesce(r.generation, 0) ORDER BY u.position) AS generations
         FROM repository_set rs
         CROSS JOIN LATERAL unnest(rs.repository_ids) WITH ORDINALITY u (id, position)
         LEFT JOIN repository r ON r.id = u.id
         GROUP BY rs.id
     ) now ON now.id = h.repository_set_id
+    LEFT JOIN advisory_release ar ON ar.ecosystem = now.ecosystem AND ar.distro_release = now.distro_release
     LEFT JOIN evaluation e ON e.id = h.evaluation_id
-    WHERE (e.id IS NULL OR e.rules_version <> :rules_version OR e.catalogue_generations <> now.generations
+    WHERE (e.id IS NULL OR e.advisory_generation <> coalesce(ar.generation, 0)
+           OR e.rules_version <> :rules_version OR e.catalogue_generations <> now.generations
            OR e.package_set_id <> h.package_set_id OR e.repository_set_id <> h.repository_set_id)
 """
 

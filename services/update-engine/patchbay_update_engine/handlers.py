@@ -13,9 +13,11 @@ from patchbay_shared.db import Database
 from patchbay_shared.errors import InvalidInput
 from patchbay_shared.log import get_logger
 from patchbay_shared.messages import (
+    ADVISORIES_CHANGED,
     HOST_EVALUATED,
     REPORT_RECEIVED,
     REPOSITORY_REFERENCED,
+    AdvisoriesChanged,
     EvaluationRequested,
     HostEvaluated,
     ReportReceived,
@@ -27,7 +29,7 @@ from patchbay_shared.report import Report
 from patchbay_shared.settings import Settings
 from sqlalchemy import Connection
 
-from patchbay_update_engine import store
+from patchbay_update_engine import release_advisories, store
 from patchbay_update_engine.catalogues import Catalogues
 from patchbay_update_engine.clones import mark_clones, unmark_former_clones
 from patchbay_update_engine.conclusions import compare_waiting_opinions, conclude_from_report
@@ -146,6 +148,22 @@ class Engine:
         header = ReportReceived(refused.receipt_id, refused.host_id, refused.received_at, "", refused.size_bytes)
         with self._database.transaction() as connection:
             store.store_receipt(connection, header, "refused", reason=refused.reason)
+
+    def recalculate(self, delivery: Delivery) -> None:
+        """REPOSITORY_CHANGED or ADVISORIES_CHANGED."""
+        if delivery.routing_key == ADVISORIES_CHANGED:
+            self.advisories_changed(delivery)
+        else:
+            self.repository_changed(delivery)
+
+    def advisories_changed(self, delivery: Delivery) -> None:
+        """ADVISORIES_CHANGED: judge again exactly the sets that hold a package whose advisories changed."""
+        message = msgspec.json.decode(delivery.body, type=AdvisoriesChanged)
+        for change in message.changes:
+            with self._database.transaction() as connection:
+                moved = release_advisories.note_unaffected(connection, change)
+            log.info("evaluations_unaffected", source=message.source, release=change.distro_release, count=moved)
+        self.evaluate_stale(threading.Event())
 
     def repository_changed(self, delivery: Delivery) -> None:
         """REPOSITORY_CHANGED: judge again exactly the sets that hold one of the changed names."""

@@ -15,7 +15,7 @@ def workers(context: Context) -> Workers:
     return Workers(
         subscriptions=[
             *[Subscription(FRESH_REPORTS, engine.report_received)] * context.settings.engine_threads,
-            Subscription(RECALCULATION, engine.repository_changed, prefetch=1),
+            Subscription(RECALCULATION, engine.recalculate, prefetch=1),
             Subscription(OPERATOR, requests.handle, prefetch=1),
             Subscription(REFUSALS, engine.report_refused),
             Subscription(DEAD_LETTERS, engine.message_died, prefetch=1),
@@ -30,7 +30,7 @@ def workers(context: Context) -> Workers:
 SERVICE = Service(
     name="update-engine",
     summary="Stores what hosts said, decides what is outstanding.",
-    reads=("repository", "repository_index", "available_package"),
+    reads=("repository", "repository_index", "available_package", "advisory", "advisory_fix", "advisory_release"),
     writes=(
         "package",
         "package_set",
@@ -50,6 +50,7 @@ SERVICE = Service(
         "report.received",
         "report.refused",
         "repository.changed",
+        "advisories.changed",
         "evaluation.requested",
         "report.reprocess-requested",
         "dead-letters.requested",

@@ -15,6 +15,7 @@ from patchbay_shared.report import Report, ReportPackage, ReportRepository
 from patchbay_shared.repositories import indexes, location, repository_id
 from sqlalchemy import Connection, text
 
+from patchbay_update_engine.evaluate.advisories import source_key
 from patchbay_update_engine.evaluate.catalog import InstalledPackage, Policy, installed_of, policy_of
 
 REMEMBERED_PACKAGES = 400_000
@@ -222,10 +223,11 @@ def _intern(connection: Connection, packages: dict[bytes, ReportPackage]) -> dic
     values = [_installed(packages[digest], None) for digest in new]
     made = connection.execute(
         text("""
-            INSERT INTO package (digest, type, name, arch, evr, evr_key, details)
+            INSERT INTO package (digest, type, name, arch, evr, evr_key, details, source_name, source_key)
             SELECT * FROM unnest(
                 CAST(:digests AS bytea[]), CAST(:types AS text[]), CAST(:names AS text[]), CAST(:arches AS text[]),
-                CAST(:evrs AS text[]), CAST(:keys AS bytea[]), CAST(:details AS jsonb[]))
+                CAST(:evrs AS text[]), CAST(:keys AS bytea[]), CAST(:details AS jsonb[]),
+                CAST(:source_names AS text[]), CAST(:source_keys AS bytea[]))
             ON CONFLICT (digest) DO NOTHING
             RETURNING digest, id
         """),
@@ -237,6 +239,8 @@ def _intern(connection: Connection, packages: dict[bytes, ReportPackage]) -> dic
             "evrs": [each.evr for each in values],
             "keys": [each.evr_key for each in values],
             "details": [_details(packages[digest]) for digest in new],
+            "source_names": [each.source or each.name for each in values],
+            "source_keys": [_source_key(packages[digest], each) for digest, each in zip(new, values, strict=True)],
         },
     )
     ids.update({bytes(row.digest): row.id for row in made})
@@ -244,6 +248,12 @@ def _intern(connection: Connection, packages: dict[bytes, ReportPackage]) -> dic
     if raced:
         ids.update(_ids_of(connection, raced))
     return ids
+
+
+def _source_key(package: ReportPackage, installed: InstalledPackage) -> bytes:
+    if package.type != "deb":
+        return installed.evr_key
+    return source_key(installed.evr, installed.evr_key, installed.source_version)
 
 
 def _ids_of(connection: Connection, digests: list[bytes]) -> dict[bytes, int]:

@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Computed,
     ForeignKey,
     Identity,
     Index,
@@ -23,6 +24,22 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from patchbay_shared.tables.metadata import at, metadata
+
+_OS = "document #>> '{policy,os_release,%s}'"
+_ECOSYSTEM = f"lower({_OS % 'ID'})"
+_DISTRO_RELEASE = f"""
+CASE
+    WHEN {_ECOSYSTEM} IN ('debian', 'ubuntu') THEN coalesce(
+        nullif({_OS % "VERSION_CODENAME"}, ''),
+        CASE {_OS % "VERSION_ID"}
+            WHEN '7' THEN 'wheezy' WHEN '8' THEN 'jessie' WHEN '9' THEN 'stretch' WHEN '14.04' THEN 'trusty' END,
+        '')
+    WHEN {_ECOSYSTEM} IN ('rocky', 'almalinux', 'centos', 'rhel', 'ol') THEN split_part({_OS % "VERSION_ID"}, '.', 1)
+    WHEN {_ECOSYSTEM} IN ('arch', 'gentoo', 'opensuse-tumbleweed') THEN ''
+    ELSE coalesce({_OS % "VERSION_ID"}, '')
+END
+"""
+"""The codename for Debian and Ubuntu (old ones do not name theirs), the major version for rebuilds of one."""
 
 package = Table(
     "package",
@@ -72,6 +89,8 @@ repository_set = Table(
     Column("digest", LargeBinary, nullable=False, unique=True),
     Column("repository_ids", ARRAY(Uuid), nullable=False, comment="of the enabled repositories, ascending"),
     Column("document", JSONB, nullable=False, comment="repositories as reported, and the host's Policy"),
+    Column("ecosystem", Text, Computed(_ECOSYSTEM, persisted=True), comment="os-release ID"),
+    Column("distro_release", Text, Computed(_DISTRO_RELEASE, persisted=True), comment="as advisories name it"),
     Index("ix_repository_set_repository_ids", "repository_ids", postgresql_using="gin"),
     info={"writer": "update-engine"},
 )

@@ -12,13 +12,14 @@ The rules are those of apt 2.6, in the order in which it applies them:
    (see `apt_phasing`), and what it cannot upgrade without a new or removed package (see `apt_upgrade`).
 
 An update is a security fix if any version above the installed one and up to the candidate is in a repository
-labelled security.
+labelled security, or a security advisory of the distribution release fixes it.
 """
 
 from collections.abc import Sequence
 
 import msgspec
 
+from patchbay_update_engine.evaluate.advisories import NO_ADVISORIES, ReleaseAdvisories
 from patchbay_update_engine.evaluate.apt_phasing import waits
 from patchbay_update_engine.evaluate.apt_upgrade import Member, kept_back
 from patchbay_update_engine.evaluate.apt_versions import OfferedVersion, VersionTable
@@ -45,16 +46,19 @@ class _Judgement(msgspec.Struct, frozen=True, gc=False):
     """The machine-id decides."""
 
 
-def compile_catalog(repositories: Sequence[CatalogRepository], policy: Policy) -> "AptCatalog":
+def compile_catalog(
+    repositories: Sequence[CatalogRepository], policy: Policy, advisories: ReleaseAdvisories = NO_ADVISORIES
+) -> "AptCatalog":
     """The rules of one repository set under the policy of its hosts. Disabled repositories are left out."""
-    return AptCatalog(VersionTable(repositories, policy))
+    return AptCatalog(VersionTable(repositories, policy), advisories)
 
 
 class AptCatalog:
     """The compiled rules of one repository set; versions and verdicts are worked out on first use and kept."""
 
-    def __init__(self, versions: VersionTable) -> None:
+    def __init__(self, versions: VersionTable, advisories: ReleaseAdvisories = NO_ADVISORIES) -> None:
         self._versions = versions
+        self._advisories = advisories
         self._judged: dict[tuple[str, str, str, str, bool, str | None, str | None], _Judgement] = {}
 
     def evaluate(self, installed: Sequence[InstalledPackage], *, machine_id: str = "") -> list[Verdict]:
@@ -106,11 +110,11 @@ class AptCatalog:
         current = _current(package, versions, self._versions)
         candidate = self._candidate(package, versions, current)
         if candidate is None or candidate is current:
-            return _Judgement(_unlisted(package, versions, current), current=current)
+            return _Judgement(_unlisted(package, versions, current, self._advisories), current=current)
         if not _stands_above(candidate, package, versions, current):
             return _Judgement(_downgrade(package, candidate), current=current)
         return _Judgement(
-            _listed(package, candidate, versions),
+            _listed(package, candidate, versions, current, self._advisories),
             candidate=candidate,
             current=current,
             phased=_is_phased(candidate, package, versions),
@@ -205,8 +209,15 @@ def _is_phased(candidate: OfferedVersion, package: InstalledPackage, versions: S
     )
 
 
-def _listed(package: InstalledPackage, candidate: OfferedVersion, versions: Sequence[OfferedVersion]) -> Verdict:
+def _listed(
+    package: InstalledPackage,
+    candidate: OfferedVersion,
+    versions: Sequence[OfferedVersion],
+    current: OfferedVersion | None,
+    advisories: ReleaseAdvisories,
+) -> Verdict:
     security = _security_repository(package.evr_key, candidate.package.evr_key, versions)
+    fixed = advisories.for_deb(package, candidate.package, current.package if current else None)
     if package.held:
         state, rule = State.HELD, "apt.held"
     else:
@@ -217,13 +228,14 @@ def _listed(package: InstalledPackage, candidate: OfferedVersion, versions: Sequ
         installed=package.evr,
         state=state,
         listed=True,
-        why=why_listed(package, candidate, versions, security),
+        why=why_listed(package, candidate, versions, security, fixed),
         rule=rule,
         candidate=candidate.package.evr,
         candidate_arch=candidate.package.arch,
         repository=candidate.files[0].repository,
         repositories=_repositories(candidate, versions),
-        security=security is not None,
+        security=security is not None or bool(fixed),
+        advisories=fixed,
         security_repository=security,
     )
 
@@ -256,25 +268,30 @@ def _downgrade(package: InstalledPackage, candidate: OfferedVersion) -> Verdict:
 
 
 def _unlisted(
-    package: InstalledPackage, versions: Sequence[OfferedVersion], current: OfferedVersion | None
+    package: InstalledPackage,
+    versions: Sequence[OfferedVersion],
+    current: OfferedVersion | None,
+    advisories: ReleaseAdvisories,
 ) -> Verdict | None:
     """Why there is no update, where that is worth saying; None for a package that is simply up to date."""
     newest = _without_preferences(package, versions)
     if newest is not None:
         security = _security_repository(package.evr_key, newest.package.evr_key, versions)
+        fixed = advisories.for_deb(package, newest.package, current.package if current else None)
         return Verdict(
             name=package.name,
             arch=package.arch,
             installed=package.evr,
             state=State.PINNED,
             listed=False,
-            why=why_pinned(package, newest, security),
+            why=why_pinned(package, newest, security, fixed),
             rule="apt.pin",
             candidate=newest.package.evr,
             candidate_arch=newest.package.arch,
             repository=newest.files[0].repository,
             repositories=newest.repositories,
-            security=security is not None,
+            security=security is not None or bool(fixed),
+            advisories=fixed,
             security_repository=security,
         )
     if current is not None:

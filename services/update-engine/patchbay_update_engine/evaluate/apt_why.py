@@ -6,6 +6,7 @@ from patchbay_update_engine.evaluate.apt_versions import OfferedVersion
 from patchbay_update_engine.evaluate.catalog import InstalledPackage
 
 _SHOWN_LOSERS = 3
+_SHOWN_ADVISORIES = 3
 
 
 def why_listed(
@@ -13,6 +14,7 @@ def why_listed(
     candidate: OfferedVersion,
     versions: Sequence[OfferedVersion],
     security_repository: str | None,
+    advisories: Sequence[str] = (),
 ) -> str:
     """Which repository offers the candidate at which priority, and which newer versions lost."""
     record = candidate.package
@@ -30,22 +32,25 @@ def why_listed(
         if len(losers) > _SHOWN_LOSERS:
             shown.append(f"{len(losers) - _SHOWN_LOSERS} more")
         text += f"; newer but outranked: {', '.join(shown)}"
-    if security_repository is not None:
-        text += f"; {security_repository} has a security fix in this range"
+    text += _security(security_repository, advisories)
     if package.held:
         text += "; the package is on hold, so apt-get upgrade leaves it alone"
     return f"{text}."
 
 
-def why_pinned(package: InstalledPackage, newest: OfferedVersion, security_repository: str | None) -> str:
+def why_pinned(
+    package: InstalledPackage,
+    newest: OfferedVersion,
+    security_repository: str | None,
+    advisories: Sequence[str] = (),
+) -> str:
     """Which preference keeps a newer version away."""
     text = f"{_listing(newest.repositories)} has {newest.package.evr}, but"
     if newest.reason:
         text += f" {newest.reason} gives it only priority {newest.priority}"
     else:
         text += f" the installed {package.evr} has a higher priority by the host's preferences"
-    if security_repository is not None:
-        text += f"; {security_repository} has a security fix in this range"
+    text += _security(security_repository, advisories)
     return f"{text}."
 
 
@@ -58,6 +63,16 @@ def why_unlisted(package: InstalledPackage, versions: Sequence[OfferedVersion]) 
         f"The installed {package.evr} is newer than every version that a repository has;"
         f" the newest is {newest.package.evr} in {newest.files[0].repository}."
     )
+
+
+def _security(repository: str | None, advisories: Sequence[str]) -> str:
+    text = "" if repository is None else f"; {repository} has a security fix in this range"
+    if advisories:
+        shown = [*advisories[:_SHOWN_ADVISORIES]]
+        if len(advisories) > _SHOWN_ADVISORIES:
+            shown.append(f"{len(advisories) - _SHOWN_ADVISORIES} more")
+        text += f"; it brings the fixes of {_listing(shown)}"
+    return text
 
 
 def _priority(version: OfferedVersion) -> str:

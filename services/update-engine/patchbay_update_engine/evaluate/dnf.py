@@ -20,6 +20,7 @@ from operator import attrgetter
 
 import msgspec
 
+from patchbay_update_engine.evaluate.advisories import NO_ADVISORIES, ReleaseAdvisories
 from patchbay_update_engine.evaluate.catalog import CatalogRepository, InstalledPackage, Policy
 from patchbay_update_engine.evaluate.dnf_exclusions import Exclusions
 from patchbay_update_engine.evaluate.dnf_modules import module_filter
@@ -34,7 +35,9 @@ _MAX_REMEMBERED = 100_000
 _by_name = attrgetter("name")
 
 
-def compile_catalog(repositories: Sequence[CatalogRepository], policy: Policy) -> "DnfCatalog":
+def compile_catalog(
+    repositories: Sequence[CatalogRepository], policy: Policy, advisories: ReleaseAdvisories = NO_ADVISORIES
+) -> "DnfCatalog":
     """The rules of one repository set under the policy of its hosts. Disabled repositories are left out."""
     enabled = sorted_repositories(repositories)
     architectures = runnable_architectures(policy.arch)
@@ -50,7 +53,7 @@ def compile_catalog(repositories: Sequence[CatalogRepository], policy: Policy) -
     return DnfCatalog(
         Offers(enabled, exclusions, architectures, obsoletes=obsoletes),
         exclusions,
-        SecurityFixes(indexes, active_streams=modules.active),
+        SecurityFixes(indexes, active_streams=modules.active, release=advisories),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from patchbay_shared.errors import InvalidInput
 
 from patchbay_update_engine.evaluate import apt, dnf, pacman, zypper
+from patchbay_update_engine.evaluate.advisories import NO_ADVISORIES, ReleaseAdvisories
 from patchbay_update_engine.evaluate.catalog import (
     FAMILY_OF_MANAGER,
     Catalog,
@@ -22,26 +23,38 @@ class InventoryOnly:
         return []
 
 
-def _inventory_only(_repositories: Sequence[CatalogRepository], _policy: Policy) -> Catalog:
+def _inventory_only(
+    _repositories: Sequence[CatalogRepository], _policy: Policy, _advisories: ReleaseAdvisories
+) -> Catalog:
     return InventoryOnly()
 
 
-_FAMILIES: dict[str, Callable[[Sequence[CatalogRepository], Policy], Catalog]] = {
+def _zypper(repositories: Sequence[CatalogRepository], policy: Policy, _advisories: ReleaseAdvisories) -> Catalog:
+    """zypper's patches are the advisories: what its repositories do not publish, it cannot install."""
+    return zypper.compile_catalog(repositories, policy)
+
+
+_FAMILIES: dict[str, Callable[[Sequence[CatalogRepository], Policy, ReleaseAdvisories], Catalog]] = {
     "apt": apt.compile_catalog,
     "dnf": dnf.compile_catalog,
-    "zypper": zypper.compile_catalog,
+    "zypper": _zypper,
     "pacman": pacman.compile_catalog,
     "portage": _inventory_only,
     "apk": _inventory_only,
 }
 
 
-def compile_catalog(repositories: Sequence[CatalogRepository], policy: Policy) -> Catalog:
-    """The rules of a repository set under its host's policy. Raises InvalidInput for an unknown package manager."""
+def compile_catalog(
+    repositories: Sequence[CatalogRepository], policy: Policy, advisories: ReleaseAdvisories = NO_ADVISORIES
+) -> Catalog:
+    """The rules of a repository set under its host's policy, with the advisories of its distribution release.
+
+    Raises InvalidInput for an unknown package manager.
+    """
     family = FAMILY_OF_MANAGER.get(policy.package_manager)
     if family is None:
         raise InvalidInput(
             f"the package manager {policy.package_manager!r} is unknown; known are {', '.join(FAMILY_OF_MANAGER)}",
             pointer="$.package_manager",
         )
-    return _FAMILIES[family](repositories, policy)
+    return _FAMILIES[family](repositories, policy, advisories)

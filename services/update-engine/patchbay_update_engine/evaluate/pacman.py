@@ -11,18 +11,21 @@ from fnmatch import fnmatchcase
 from patchbay_shared.catalogue import AvailablePackage
 from patchbay_shared.versions import compare
 
+from patchbay_update_engine.evaluate.advisories import NO_ADVISORIES, ReleaseAdvisories
 from patchbay_update_engine.evaluate.catalog import CatalogRepository, InstalledPackage, PackageIndex, Policy
 from patchbay_update_engine.evaluate.verdict import State, Verdict
 
 _HOLDS = {"<": operator.lt, "<=": operator.le, "=": operator.eq, ">=": operator.ge, ">": operator.gt}
 
 
-def compile_catalog(repositories: Sequence[CatalogRepository], policy: Policy) -> "PacmanCatalog":
+def compile_catalog(
+    repositories: Sequence[CatalogRepository], policy: Policy, advisories: ReleaseAdvisories = NO_ADVISORIES
+) -> "PacmanCatalog":
     """The rules of a host's enabled repositories in the order of its pacman.conf."""
     enabled = [repository for repository in repositories if repository.definition.enabled]
     positions = range(len(enabled))
     order = sorted(positions, key=lambda at: (_order(enabled[at], at), at))
-    return PacmanCatalog([enabled[at] for at in order], policy)
+    return PacmanCatalog([enabled[at] for at in order], policy, advisories)
 
 
 def _order(repository: CatalogRepository, position: int) -> int:
@@ -33,7 +36,13 @@ def _order(repository: CatalogRepository, position: int) -> int:
 class PacmanCatalog:
     """Compiled rules; see `Catalog`."""
 
-    def __init__(self, repositories: Sequence[CatalogRepository], policy: Policy) -> None:
+    def __init__(
+        self,
+        repositories: Sequence[CatalogRepository],
+        policy: Policy,
+        advisories: ReleaseAdvisories = NO_ADVISORIES,
+    ) -> None:
+        self._advisories = advisories
         self._databases = [_Database(repository) for repository in repositories]
         self._ignored_names = [_glob(pin.name) for pin in policy.pins if pin.type == "IgnorePkg"]
         self._ignored_groups = [_glob(pin.name) for pin in policy.pins if pin.type == "IgnoreGroup"]
@@ -85,6 +94,9 @@ class PacmanCatalog:
 
     def _update(self, package: InstalledPackage, database: "_Database", candidate: AvailablePackage) -> Verdict:
         state, rule, why = self._judge(package, database, candidate)
+        fixed = self._advisories.for_binary(package.name, candidate.arch, package.evr_key, candidate.evr_key)
+        if fixed:
+            why += f" It brings the fixes of {', '.join(fixed)}."
         return Verdict(
             name=package.name,
             arch=package.arch,
@@ -97,6 +109,8 @@ class PacmanCatalog:
             candidate_arch=candidate.arch,
             repository=database.id,
             repositories=self._holders(candidate),
+            security=bool(fixed),
+            advisories=fixed,
         )
 
     def _judge(

@@ -15,6 +15,7 @@ import msgspec
 from patchbay_shared.errors import InvalidVersion
 from patchbay_shared.versions import evr_key
 
+from patchbay_update_engine.evaluate.advisories import NO_ADVISORIES, ReleaseAdvisories
 from patchbay_update_engine.evaluate.catalog import PackageIndex
 
 _NOTHING: tuple["AdvisoryFix", ...] = ()
@@ -36,10 +37,12 @@ class SecurityFixes:
         indexes: Iterable[PackageIndex],
         *,
         active_streams: Collection[str] = (),
+        release: ReleaseAdvisories = NO_ADVISORIES,
     ) -> None:
-        """`active_streams` are `name:stream`."""
+        """`active_streams` are `name:stream`; `release` is what the errata service knows beside the repositories."""
         self._indexes = tuple(index for index in indexes if index.content.advisories)
         self._active_streams = active_streams
+        self._release = release
         self._by_name: dict[str, tuple[AdvisoryFix, ...]] = {}
 
     def between(self, name: str, arch: str, installed: bytes, candidate: bytes) -> tuple[str, ...]:
@@ -47,14 +50,12 @@ class SecurityFixes:
 
         `arch` is the candidate's. In the order of the repositories, without repetition.
         """
-        if not self._indexes:
-            return ()
         fixes = self._by_name.get(name)
         if fixes is None:
             fixes = self._by_name[name] = self._collect(name)
         if not fixes:
             return ()
-        found = [f.advisory for f in fixes if f.arch == arch and installed < f.evr_key <= candidate]
+        found = [f.advisory for f in fixes if f.arch in {"", arch} and installed < f.evr_key <= candidate]
         return tuple(dict.fromkeys(found)) if found else ()
 
     def _collect(self, name: str) -> tuple[AdvisoryFix, ...]:
@@ -70,4 +71,9 @@ class SecurityFixes:
                 except InvalidVersion:
                     continue
                 found.append(AdvisoryFix(advisory.id, package.arch, key))
+        found += [
+            AdvisoryFix(fix.advisory, fix.arch, fix.evr_key)
+            for fix in self._release.binary_fixes(name)
+            if not fix.module or fix.module in self._active_streams
+        ]
         return tuple(found) if found else _NOTHING

@@ -11,8 +11,36 @@ down_revision: str | None = "0002"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
+_OS = "document #>> '{policy,os_release,%s}'"
+_ECOSYSTEM = f"lower({_OS % 'ID'})"
+_DISTRO_RELEASE = f"""
+CASE
+    WHEN {_ECOSYSTEM} IN ('debian', 'ubuntu') THEN coalesce(
+        nullif({_OS % "VERSION_CODENAME"}, ''),
+        CASE {_OS % "VERSION_ID"}
+            WHEN '7' THEN 'wheezy' WHEN '8' THEN 'jessie' WHEN '9' THEN 'stretch' WHEN '14.04' THEN 'trusty' END,
+        '')
+    WHEN {_ECOSYSTEM} IN ('rocky', 'almalinux', 'centos', 'rhel', 'ol') THEN split_part({_OS % "VERSION_ID"}, '.', 1)
+    WHEN {_ECOSYSTEM} IN ('arch', 'gentoo', 'opensuse-tumbleweed') THEN ''
+    ELSE coalesce({_OS % "VERSION_ID"}, '')
+END
+"""
+
 
 def upgrade() -> None:
+    op.add_column(
+        "repository_set",
+        sa.Column("ecosystem", sa.Text(), sa.Computed(_ECOSYSTEM, persisted=True), comment="os-release ID"),
+    )
+    op.add_column(
+        "repository_set",
+        sa.Column(
+            "distro_release",
+            sa.Text(),
+            sa.Computed(_DISTRO_RELEASE, persisted=True),
+            comment="as advisories name it",
+        ),
+    )
     _sources()
     _advisories()
     _cves()
@@ -224,6 +252,8 @@ def _cves() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column("repository_set", "distro_release")
+    op.drop_column("repository_set", "ecosystem")
     op.drop_column("evaluation", "advisory_generation")
     op.drop_index("ix_package_source_name", table_name="package")
     op.drop_column("package", "source_key")
