@@ -90,10 +90,30 @@ def test_one_section_may_be_unchanged_while_the_other_changes(bench: IntakeBench
 
 
 def test_a_first_report_without_repositories_is_stored(bench: IntakeBench) -> None:
-    """Some clients cannot name them; the inventory is worth having."""
+    """Some clients cannot name them; the inventory is worth having, and nothing is called repository-less."""
     bench.report(host_report("bash-1.0-1", repos=None), host_id=uuid.uuid4())
 
     assert bench.rows("SELECT package_count FROM host") == [(1,)]
+    assert bench.rows("SELECT incomplete_count FROM evaluation") == [(1,)]
+    assert bench.rows("SELECT count(*) FROM verdict") == [(0,)]
+
+
+def test_repositories_that_become_known_complete_the_host(bench: IntakeBench) -> None:
+    """The next full report says what the first one could not."""
+    bench.offer(UPDATES, "bash-1.1-1")
+    bench.report(host_report("bash-1.0-1", "own-1-1", repos=None))
+
+    bench.report(host_report("bash-1.0-1", "own-1-1"))
+
+    assert bench.updates() == [("bash", "1.0-1", "1.1-1")]
+    assert bench.rows("SELECT incomplete_count FROM evaluation e JOIN host h ON h.evaluation_id = e.id") == [(0,)]
+
+
+def test_a_host_that_has_no_repositories_is_complete(bench: IntakeBench) -> None:
+    """It said so: its packages are in none."""
+    bench.report(host_report("bash-1.0-1", repos=[]))
+
+    assert bench.rows("SELECT state FROM verdict") == [("not-in-any-repository",)]
 
 
 def kept(bench: IntakeBench) -> list[uuid.UUID]:

@@ -35,7 +35,7 @@ class CompiledCatalog(msgspec.Struct, frozen=True):
     advisory_generation: int
     """Of the distribution release's advisories."""
     incomplete_count: int
-    """Enabled repositories that have not been crawled yet, or that name no URL."""
+    """Enabled repositories that have not been crawled yet, or that name no URL; 1 if the host named none so far."""
     phased: bool
     """Some candidate is phased, so the verdict depends on the host's machine-id."""
 
@@ -99,7 +99,7 @@ class Catalogues:
     ) -> CompiledCatalog:
         policy = repository_set.document.policy
         repositories: list[CatalogRepository] = []
-        incomplete = 0
+        incomplete = 0 if repository_set.document.known else 1
         phased = False
         for definition in repository_set.document.repositories:
             if not definition.enabled:

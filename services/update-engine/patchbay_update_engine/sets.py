@@ -31,11 +31,13 @@ class InstalledSet(msgspec.Struct, frozen=True):
     """Ascending; packages removed with their configuration left are not among them."""
 
 
-class RepositorySetDocument(msgspec.Struct, frozen=True):
+class RepositorySetDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     """`repository_set.document`."""
 
     repositories: list[ReportRepository]
     policy: Policy
+    known: bool = True
+    """False: the host has never said which repositories it has."""
 
 
 class RepositorySet(msgspec.Struct, frozen=True):
@@ -150,7 +152,9 @@ def load_package_set(connection: Connection, set_id: int, memory: PackageMemory)
 
 def store_repository_set(connection: Connection, report: Report) -> RepositorySet:
     """The set of the reported repositories and policy, made if it is new, with its references."""
-    document = RepositorySetDocument(repositories=report.repos or [], policy=policy_of(report))
+    document = RepositorySetDocument(
+        repositories=report.repos or [], policy=policy_of(report), known=report.repos is not None
+    )
     digest = hashlib.blake2b(msgspec.msgpack.encode(document), digest_size=16).digest()
     enabled = [each for each in document.repositories if each.enabled and location(each)]
     repository_ids = sorted({repository_id(each) for each in enabled})
