@@ -205,10 +205,26 @@ def drain(bus_url: str) -> int:
     return waiting
 
 
-def memory_mb(process: psutil.Process) -> float:
-    """Proportional memory of the server and its workers."""
-    members = [process, *process.children(recursive=True)]
-    return sum(each.memory_full_info().pss for each in members) / 1e6
+@contextmanager
+def highest_memory_mb(process: psutil.Process, found: list[float]) -> Iterator[None]:
+    """Append the highest proportional memory of the server and its workers, looked at twice a second."""
+    stop = threading.Event()
+    highest = 0.0
+
+    def watch() -> None:
+        nonlocal highest
+        while not stop.wait(0.5):
+            members = [process, *process.children(recursive=True)]
+            highest = max(highest, sum(each.memory_full_info().pss for each in members) / 1e6)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join()
+        found.append(highest)
 
 
 def measure(url: str, server: psutil.Process, bus_url: str) -> None:
@@ -221,14 +237,14 @@ def measure(url: str, server: psutil.Process, bus_url: str) -> None:
     memory: list[float] = []
     sent, accepted, lost = 0, 0, 0
     for _ in range(ROUNDS):
-        results = accepted_in(url, tokens, reports)
+        with highest_memory_mb(server, memory):
+            results = accepted_in(url, tokens, reports)
         taken = sorted(ms for status, ms in results if status == 202)
         sent += len(results)
         accepted += len(taken)
         per_second.append(len(taken) / SECONDS)
         slowest.append(taken[int(len(taken) * 0.99)] if taken else float("inf"))
         lost += len(taken) - drain(bus_url)
-        memory.append(memory_mb(server))
         floors.append(bare_producer_per_s(bus_url, reports))
         drain(bus_url)
     floor = sorted(floors)[len(floors) // 2]
