@@ -51,6 +51,18 @@ def test_the_rules_do_what_their_tests_say() -> None:
     assert told.returncode == 0, told.stdout + told.stderr
 
 
+def test_the_configuration_of_prometheus_is_one() -> None:
+    """`promtool check config`, of compose's."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed; it comes with Debian's package prometheus")
+    file = CHECKOUT / "deploy" / "compose" / "prometheus.yml"
+
+    told = subprocess.run([promtool, "check", "config", "--syntax-only", file], capture_output=True, text=True)
+
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
 def test_every_alert_has_a_test_and_says_what_to_do() -> None:
     """An alert that nobody tested, or that leaves a person without a next step, is noise."""
     alerts = {rule["alert"]: rule for rule in rules() if "alert" in rule}

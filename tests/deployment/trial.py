@@ -3,7 +3,8 @@ then restore a backup into an empty installation.
 
 Prints one JSON line of figures; exit code 1 if any verdict is missing. Needs root, and Debian's packages docker.io,
 docker-compose and debootstrap (installed where they are missing). Pulls nothing: base images are made of Debian's
-packages (stand_ins.py). Removes everything it made, unless PATCHBAY_KEEP_DOCKER is set to a folder to keep it in.
+packages (stand_ins.py). Removes what it made, but for dockerd's rules of iptables and its idle bridge, which go with
+the next boot; PATCHBAY_KEEP_DOCKER names a folder to keep images in.
 """
 
 import json
@@ -40,6 +41,7 @@ def main() -> int:
     with docker_daemon() as folder:
         make_stand_ins()
         docker("build", "--network", "host", "-q", "-t", "patchbay:local", str(CHECKOUT))
+        require_caddyfile_for_tls()
         figures: dict[str, Any] = {"image_mb": image_mb()}
         with Composition(folder) as composition:
             figures["compose_ready_s"] = composition.start()
@@ -98,6 +100,13 @@ def image_mb() -> int:
         for tag in ("patchbay:local", "python:3.12-slim-bookworm")
     )
     return round((size - base) / 1e6)
+
+
+def require_caddyfile_for_tls() -> None:
+    """The profile `tls` is not started, since it wants ports 80 and 443: Caddy itself says whether it could be."""
+    caddyfile = CHECKOUT / "deploy/compose/Caddyfile"
+    docker("run", "--rm", "--network", "none", "-e", "SITE=patchbay.example.org", "-v", f"{caddyfile}:/Caddyfile:ro",
+           "caddy:2", "caddy", "validate", "--config", "/Caddyfile", "--adapter", "caddyfile")  # fmt: skip
 
 
 class Composition:
