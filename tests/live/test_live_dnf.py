@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pytest
 from live_host import difference, generator, listed, needs
-from random_dnf import check_update, write_host
-
-VERSIONLOCK = "/usr/lib/python3/dist-packages/dnf-plugins/versionlock.py"
+from random_dnf import VERSIONLOCK, check_update, write_host
 
 pytestmark = pytest.mark.live
 
@@ -14,7 +12,7 @@ pytestmark = pytest.mark.live
 @pytest.mark.parametrize("number", range(12))
 def test_a_random_host_has_the_updates_that_dnf_lists(number: int, tmp_path: Path) -> None:
     """`dnf check-update` is the bar: nothing missed, nothing invented, under any policy."""
-    needs("dnf", "rpmdb", VERSIONLOCK)
+    needs("dnf", "rpmdb", str(VERSIONLOCK))
     name, rng = generator(number)
     report = write_host(tmp_path, rng)
 

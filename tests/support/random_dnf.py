@@ -9,6 +9,10 @@ from live_host import MIRROR, Row, run
 from patchbay_shared.versions import evr_key
 from rpm_host import Rpm, install, write_repository
 
+PLUGINS = Path("/usr/local/lib/patchbay-test-tools/usr/lib/python3/dist-packages")
+"""Where setup/install-test-tools unpacks dnf's plugins."""
+VERSIONLOCK = PLUGINS / "dnf-plugins" / "versionlock.py"
+
 _STEMS = (
     "app",
     "app-1",
@@ -73,11 +77,12 @@ def write_host(folder: Path, rng: random.Random) -> dict[str, Any]:
 def check_update(folder: Path, *options: str) -> set[Row]:
     """The rows of `dnf check-update`, with the installed version that each is compared with."""
     root = folder / "root"
-    plugins = (
-        ["--disableplugin=*", "--enableplugin=versionlock", f"--setopt=pluginconfpath={root}/etc/dnf/plugins"]
-        if (root / "etc" / "dnf" / "plugins" / "versionlock.list").exists()
-        else ["--noplugins"]
-    )
+    plugins = ["--noplugins"]
+    if (root / "etc" / "dnf" / "plugins" / "versionlock.list").exists():
+        plugins = [
+            "--disableplugin=*", "--enableplugin=versionlock", f"--setopt=pluginpath={PLUGINS}/dnf-plugins",
+            f"--setopt=pluginconfpath={root}/etc/dnf/plugins",
+        ]  # fmt: skip
     printed = run(
         [
             "dnf", "-q", "--color=never", f"--config={root}/etc/dnf/dnf.conf", f"--installroot={root}",
@@ -87,6 +92,7 @@ def check_update(folder: Path, *options: str) -> set[Row]:
         codes=(0, 100),
         HOME=str(root),
         COLUMNS="600",
+        PYTHONPATH=str(PLUGINS),
     )  # fmt: skip
     newest: dict[tuple[str, str], str] = {}
     for line in (root / "installed").read_text().splitlines():

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 _STRING, _INT32, _STRINGS = 6, 4, 8
 _LESS, _GREATER, _EQUAL = 2, 4, 8
@@ -126,7 +126,7 @@ def _package(package: Rpm) -> str:
         f'<checksum type="sha256" pkgid="YES">{checksum}</checksum><summary>made</summary><description/><packager/>'
         '<url/><time file="1700000000" build="1700000000"/><size package="1" installed="1" archive="1"/>'
         f'<location href="{package.name}-{version}-{release}.{package.arch}.rpm"/><format>'
-        f"<rpm:license>MIT</rpm:license><rpm:vendor>{package.vendor}</rpm:vendor><rpm:group/>"
+        f"<rpm:license>MIT</rpm:license><rpm:vendor>{escape(package.vendor)}</rpm:vendor><rpm:group/>"
         "<rpm:buildhost/><rpm:sourcerpm/>"
         f'<rpm:header-range start="1" end="2"/>{relations}</format></package>'
     )
@@ -188,7 +188,6 @@ def _header(package: Rpm) -> bytes:
         1006: (_INT32, [1_700_000_000]), 1008: (_INT32, [1_700_000_000]), 1009: (_INT32, [1]),
         1014: (_STRING, "MIT"), 1016: (_STRING, "x"), 1021: (_STRING, "linux"), 1022: (_STRING, package.arch),
         1124: (_STRING, "cpio"), 1125: (_STRING, "gzip"),
-        269: (_STRING, hashlib.sha1(repr(package).encode(), usedforsecurity=False).hexdigest()),
     }  # fmt: skip
     if epoch == "0":
         del tags[1003]

@@ -319,6 +319,30 @@ def test_an_obsoleted_package_is_explained() -> None:
     assert (verdict.listed, verdict.state, verdict.candidate) == (False, State.OBSOLETED, "2-1")
 
 
+def test_the_order_of_the_report_decides_nothing() -> None:
+    """libsolv reads the installed packages by name: b is updated before an old a could come in to replace it."""
+    installed = ["a 1-1 x86_64", "b 1-1 x86_64", "c 1-1 x86_64"]
+    updates = repository(
+        "oss", offered("a 2-1 x86_64", obsoletes=["b"]), offered("c 2-1 x86_64", obsoletes=["b < 3"]),
+        *(offered(f"{name} {version}-1 x86_64") for name in "abc" for version in (1, 3)),
+        offered("b 2-1 x86_64"),
+    )  # fmt: skip
+
+    either = [listed(judge(order, updates)) for order in (installed, installed[::-1])]
+
+    assert either == [[(name, "x86_64", "3-1") for name in "abc"]] * 2
+
+
+def test_an_update_goes_before_another_package_that_obsoletes_the_old_one() -> None:
+    """Installed packages have the default priority, as in libzypp, so that staying with the name is preferred."""
+    older = offered("kernel 1-1 x86_64", provides=[KERNELS], obsoletes=["tool < 2"])
+    updates = repository("oss", older, offered("kernel 1-3 x86_64", provides=[KERNELS]), offered("tool 3-1 x86_64"))
+
+    verdicts = judge(["kernel 1-2 x86_64", "tool 1-1 x86_64"], updates)
+
+    assert listed(verdicts) == [("kernel", "x86_64", "1-3"), ("tool", "x86_64", "3-1")]
+
+
 def test_a_package_newer_than_every_repository_is_said_to_be() -> None:
     """No downgrade is offered."""
     [verdict] = judge(["app 2-1 x86_64"], repository("oss", offered("app 1-1 x86_64")))

@@ -25,6 +25,8 @@ from patchbay_update_engine.evaluate.zypper_vendor import Vendors
 
 DEFAULT_PRIORITY = 99
 
+_KEEP_EXPLICIT_OBSOLETES = 11
+"""libsolv's flag of that name, which its Python module leaves out: what a multiversion package obsoletes goes."""
 _PROVIDES_PREFIX = "provides:"
 _DEFAULT_VENDORS = Vendors()
 
@@ -97,6 +99,8 @@ class UpdateSolver:
         """Every package that an update would install, also those of names that are not installed yet."""
         with self._turn:
             system = self._pool.add_repo("@System")
+            # As libzypp has it; it decides between an update and another package that obsoletes the installed one.
+            system.priority = -DEFAULT_PRIORITY
             self._pool.installed = system
             try:
                 locked = self._install(system, picture)
@@ -108,7 +112,8 @@ class UpdateSolver:
     def _install(self, system: "solv.Repo", picture: Picture) -> list[int]:
         """Adds the installed packages; returns the ids of those under a lock."""
         locked = []
-        for known in picture.packages:
+        # libsolv reads rpm's database in the order of names, and decides in that order.
+        for known in sorted(picture.packages, key=lambda known: known.package.name):
             package = known.package
             solvable = system.add_solvable()
             describe(
@@ -146,6 +151,7 @@ class UpdateSolver:
         solver.set_flag(solver.SOLVER_FLAG_ALLOW_VENDORCHANGE, int(self._options.allow_vendor_change))
         solver.set_flag(solver.SOLVER_FLAG_SPLITPROVIDES, 1)
         solver.set_flag(solver.SOLVER_FLAG_ONLY_NAMESPACE_RECOMMENDED, 1)
+        solver.set_flag(_KEEP_EXPLICIT_OBSOLETES, 1)
         # libzypp takes the decisions also where problems remain; so does this.
         solver.solve(jobs)
         found = []
