@@ -51,7 +51,18 @@ def test_sync_now_nudges_the_crawler(
 
     assert answer.status_code == 202
     nudge = msgspec.json.decode(next_message(SYNC_NUDGES).body, type=RepositoryNudge)
-    assert nudge == RepositoryNudge(repository_ids=[repository_id], force=True)
+    assert nudge == RepositoryNudge(repository_ids=[repository_id], force=False)
+
+
+def test_a_forced_sync_fetches_everything_anew(
+    ask: Callable[[str], FlaskClient], fleet: Any, next_message: Callable[[QueueSpec], Delivery]
+) -> None:
+    """`?force=true` ignores what is known of the mirrors' files."""
+    repository_id = next(iter(fleet.repositories.values()))
+
+    ask("operator").post(f"/api/v1/repositories/{repository_id}/sync?force=true")
+
+    assert msgspec.json.decode(next_message(SYNC_NUDGES).body, type=RepositoryNudge).force is True
 
 
 def test_evaluate_nudges_the_engine(

@@ -7,27 +7,37 @@ from flask import Flask, Response, request
 from patchbay_shared.http import add_health, add_problem_handlers
 from patchbay_shared.service import Context
 
+from patchbay_api.advisories import advisories
 from patchbay_api.approvals import approvals
+from patchbay_api.cves import cves
 from patchbay_api.dashboard import dashboard
 from patchbay_api.dead_letters import dead_letters
 from patchbay_api.documentation import add_documentation
 from patchbay_api.enrolment import enrolment
 from patchbay_api.host_updates import host_updates
 from patchbay_api.hosts import hosts
+from patchbay_api.mirror_access import mirror_access
+from patchbay_api.mirrors import mirrors
 from patchbay_api.problems import ProblemApi
 from patchbay_api.receipts import receipts
 from patchbay_api.repositories import repositories
 from patchbay_api.resource import PREFIX
 from patchbay_api.sbom import sbom
 from patchbay_api.sessions import sessions
+from patchbay_api.syncs import syncs
 
 RESOURCES = (
     sessions,
     dashboard,
     hosts,
     host_updates,
+    advisories,
+    cves,
     sbom,
     repositories,
+    mirrors,
+    mirror_access,
+    syncs,
     receipts,
     dead_letters,
     enrolment,

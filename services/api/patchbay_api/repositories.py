@@ -152,12 +152,21 @@ def get_repository(repository_id: UUID) -> dict[str, Any]:
         }
 
 
-@repositories.post("/repositories/<uuid:repository_id>/sync", Requested, status=202, role="operator")
-def sync_repository(repository_id: UUID) -> dict[str, Any]:
+class SyncQuery(Schema):
+    """How thoroughly."""
+
+    force = fields.Boolean(
+        load_default=False,
+        metadata={"description": "Forget what is known of the mirrors' files, and fetch everything anew."},
+    )
+
+
+@repositories.post("/repositories/<uuid:repository_id>/sync", Requested, status=202, query=SyncQuery, role="operator")
+def sync_repository(query: dict[str, Any], repository_id: UUID) -> dict[str, Any]:
     """Ask for a repository to be crawled now."""
     with context().database.transaction() as connection:
         if store.repository_by_id(connection, repository_id) is None:
             abort(404, f"There is no repository {repository_id}; no host names it any more.")
-    nudge = RepositoryNudge(repository_ids=[repository_id], force=True)
+    nudge = RepositoryNudge(repository_ids=[repository_id], force=query["force"])
     context().bus.publish(SYNC_REQUESTED, msgspec.json.encode(nudge))
     return {"id": repository_id, "requested": "sync"}

@@ -56,10 +56,17 @@ class Resource:
         *,
         status: int,
         body: type[Schema] | None = None,
+        query: type[Schema] | None = None,
         role: Role | None,
     ) -> Callable[[View], View]:
         """An action; `role` of None means that anybody may ask."""
-        return self._operation("POST", rule, status=status, answer=answer, body=body, role=role)
+        return self._operation("POST", rule, status=status, answer=answer, body=body, query=query, role=role)
+
+    def patch(
+        self, rule: str, answer: type[Schema], *, status: int, body: type[Schema], role: Role
+    ) -> Callable[[View], View]:
+        """A change of some fields of a thing; those that the body does not name stay as they are."""
+        return self._operation("PATCH", rule, status=status, answer=answer, body=body, role=role)
 
     def delete(self, rule: str, *, role: Role) -> Callable[[View], View]:
         """The end of a thing: 204."""
