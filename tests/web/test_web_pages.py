@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from patchbay_shared.db import Database
+from patchbay_shared.tables import opinion
 from patchbay_web.pages.enrolment import install_line
 from patchbay_web.presentation import STATES, ago
+from sqlalchemy import update
 
 FormToken = Callable[[FlaskClient, str], str]
 HOSTILE = "<script>alert(1)</script>"
@@ -74,7 +77,7 @@ def test_the_next_page_keeps_the_filter(admin: FlaskClient, fleet: Any, monkeypa
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("web-01.example.com", ["Fresh", "2 security fixes", "Restart needed", "Incomplete"]),
+        ("web-01.example.com", ["Fresh", "2 security fixes", "Restart needed", "Incomplete", "Two opinions"]),
         ("db-01.example.com", ["Fresh", "No updates", "No restart", "Complete"]),
         ("build-arm.example.com", ["Silent", "1 security fix", "Restart unknown", "Incomplete"]),
         ("new.example.com", ["Fresh", "Not evaluated", "No restart", "Complete"]),
@@ -193,11 +196,45 @@ def test_a_waiting_host_is_approved_with_one_click(admin: FlaskClient, fleet: An
 
 
 def test_two_opinions_are_shown_side_by_side(admin: FlaskClient, fleet: Any) -> None:
-    """What only one side lists is named."""
-    page = admin.get(_host(fleet, "web-01.example.com", "?tab=facts")).text
+    """What only one side lists is named, with the side."""
+    page = admin.get(_host(fleet, "web-01.example.com")).text
 
-    assert "1 update of which only one side knows" in page
+    assert "1 update that only its package manager or only Patchbay lists." in page
     assert "Only Patchbay" in page
+    assert "Only apt" not in page
+
+
+def test_differing_opinions_are_a_number_on_the_dashboard_that_leads_to_the_hosts(
+    admin: FlaskClient, fleet: Any
+) -> None:
+    """One click from the number to the list behind it."""
+    page = admin.get("/").text
+
+    assert "with two opinions, 1 update apart" in page
+    assert _listed(admin.get("/hosts?show=differs").text) == ["web-01"]
+    assert "/hosts?show=differs" in page
+
+
+def test_agreement_is_said_quietly(admin: FlaskClient, fleet: Any, database: Database) -> None:
+    """No number to worry about, but it was compared."""
+    with database.transaction() as connection:
+        connection.execute(update(opinion).values(difference_count=0, only_server=[]))
+    page = admin.get("/").text
+
+    assert "The one compared host agrees with its package manager" in " ".join(page.split())
+    assert "with two opinions" not in page
+
+
+@pytest.mark.parametrize("target", ["/hosts?state=held", "/hosts?show=reboot&rule=kernel.newer"])
+def test_states_and_reasons_on_the_dashboard_lead_to_their_hosts(admin: FlaskClient, fleet: Any, target: str) -> None:
+    """Held packages and newer kernels are counted apart, not buried in a sum."""
+    assert target.replace("&", "&amp;") in admin.get("/").text
+    assert "web-01" in _listed(admin.get(target).text)
+    assert "✕" in admin.get(target).text
+
+
+def _listed(page: str) -> list[str]:
+    return re.findall(r">([a-z]+(?:-\w+)?)\.example\.com</a>", page)
 
 
 def test_a_token_is_revoked_from_the_list(admin: FlaskClient, form_token: FormToken) -> None:

@@ -8,8 +8,8 @@ import zstandard
 from flask import abort
 from marshmallow import Schema, fields, validate
 from patchbay_shared.messages import REPORT_REPROCESS_REQUESTED, ReprocessRequested
-from patchbay_shared.tables import receipt, report_body
-from sqlalchemy import Select, select
+from patchbay_shared.tables import host, host_credential, receipt, report_body
+from sqlalchemy import Select, desc, func, select
 
 from patchbay_api.paging import Key, Moment, Page, PageQuery, fetch_page, page_of
 from patchbay_api.resource import Resource, context
@@ -36,6 +36,15 @@ class Receipt(Schema):
 
     id = fields.UUID(required=True)
     host_id = fields.UUID(required=True)
+    hostname = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "As last reported, else as given when enrolling; null: the host was removed."},
+    )
+    host_known = fields.Boolean(
+        required=True,
+        metadata={"description": "A report of it was stored once: `GET /hosts/{host_id}` has it."},
+    )
     state = fields.String(required=True, metadata={"description": "evaluated, stored, superseded or refused"})
     unchanged = fields.Boolean(required=True, metadata={"description": "It said what the one before had said."})
     reason = fields.String(
@@ -121,7 +130,19 @@ def _not_kept(receipt_id: UUID) -> NoReturn:
 
 def _receipts() -> Select[Any]:
     kept = select(report_body.c.receipt_id).where(report_body.c.receipt_id == receipt.c.id).exists()
-    return select(receipt, kept.label("kept"))
+    enrolled = (
+        select(host_credential.c.hostname)
+        .where(host_credential.c.host_id == receipt.c.host_id)
+        .order_by(desc(host_credential.c.enrolled_at))
+        .limit(1)
+        .scalar_subquery()
+    )
+    return select(
+        receipt,
+        kept.label("kept"),
+        func.coalesce(host.c.hostname, enrolled).label("hostname"),
+        host.c.id.is_not(None).label("host_known"),
+    ).select_from(receipt.outerjoin(host, host.c.id == receipt.c.host_id))
 
 
 def _page(query: dict[str, Any], host_id: UUID | None) -> Page:

@@ -16,11 +16,19 @@ from werkzeug.exceptions import HTTPException
 
 from patchbay_web import presentation, session
 from patchbay_web.client import Api, Refused, SignedOut
-from patchbay_web.pages import account, dashboard, enrolment, hosts, repositories
+from patchbay_web.pages import account, dashboard, dead_letters, enrolment, hosts, reports, repositories
 
 log = get_logger("web")
 
-PAGES = (account.pages, dashboard.pages, hosts.pages, repositories.pages, enrolment.pages)
+PAGES = (
+    account.pages,
+    dashboard.pages,
+    hosts.pages,
+    repositories.pages,
+    reports.pages,
+    dead_letters.pages,
+    enrolment.pages,
+)
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -154,9 +162,11 @@ def _add_presentation(app: Flask) -> None:
         may_operate=session.may_operate,
         state=presentation.state,
         repository_state=presentation.repository_state,
+        receipt_state=presentation.receipt_state,
+        restart_rule=presentation.restart_rule,
         advisory_url=presentation.advisory_url,
     )
-    for name in ("ago", "exact", "number", "plural", "size"):
+    for name in ("ago", "exact", "number", "plural", "seconds", "size"):
         app.jinja_env.filters[name] = getattr(presentation, name)
 
     @app.get("/favicon.ico")

@@ -28,6 +28,18 @@ REPOSITORY_STATES = {
 _UNITS = ((86_400 * 365, "y"), (86_400 * 30, "mo"), (86_400, "d"), (3_600, "h"), (60, "min"))
 
 
+RECEIPT_STATES = {
+    "evaluated": ("Evaluated", "green", "Stored, and its packages were judged."),
+    "stored": ("Stored", "azure", "Stored; it is judged once its repositories have been read."),
+    "superseded": ("Superseded", "secondary", "A newer report of the host was there already."),
+    "refused": ("Refused", "red", "It was not taken."),
+}
+RESTART_RULES = {
+    "host.flag": "The host itself asks for it",
+    "kernel.newer": "A newer kernel is installed",
+}
+
+
 class Pill(NamedTuple):
     """One honest statement: its colour, the words, and what it rests on."""
 
@@ -46,6 +58,17 @@ def ago(text: str | None, now: datetime | None = None) -> str:
             count = f"{int(abs(seconds) // size)} {unit}"
             return f"{count} ago" if seconds > 0 else f"in {count}"
     return "just now"
+
+
+def seconds(record: dict[str, str], since: str, until: str) -> str:
+    """How long it was between two times of a record: `40 ms`, `1.3 s`, `4 min`."""
+    start, end = (datetime.fromisoformat(record[name]) for name in (since, until))
+    spent = max(0.0, (end - start).total_seconds())
+    if spent < 1:
+        return f"{spent * 1000:.0f} ms"
+    if spent < 60:
+        return f"{spent:.1f} s"
+    return f"{spent / 60:.0f} min" if spent < 5_400 else f"{spent / 3_600:.0f} h"
 
 
 def exact(text: str | None) -> str:
@@ -78,6 +101,16 @@ def state(name: str) -> tuple[str, str, str]:
     return STATES.get(name, (name, "secondary", ""))
 
 
+def receipt_state(name: str) -> tuple[str, str, str]:
+    """Words, colour and meaning of what became of a report."""
+    return RECEIPT_STATES.get(name, (name, "secondary", ""))
+
+
+def restart_rule(name: str) -> str:
+    """Words of a rule by which hosts have to be restarted."""
+    return RESTART_RULES.get(name, name)
+
+
 def repository_state(name: str) -> tuple[str, str]:
     """Words and colour of a repository's state."""
     return REPOSITORY_STATES.get(name, (name, "secondary"))
@@ -99,8 +132,9 @@ def advisory_url(advisory: str) -> str | None:
 
 
 def host_pills(host: dict[str, Any]) -> list[Pill]:
-    """Freshness, updates, restart and repositories of a host, each with the reason."""
-    return [_fresh(host), _updates(host), _restart(host), _repositories(host)]
+    """Freshness, updates, restart, repositories and second opinion of a host, each with the reason."""
+    second = [_opinion(host)] if host["difference_count"] is not None else []
+    return [_fresh(host), _updates(host), _restart(host), _repositories(host), *second]
 
 
 def _fresh(host: dict[str, Any]) -> Pill:
@@ -142,3 +176,10 @@ def _repositories(host: dict[str, Any]) -> Pill:
         )
         return Pill("orange", "Incomplete", reason)
     return Pill("green", "Complete", f"{plural(count, 'repository', 'repositories')} read and current.")
+
+
+def _opinion(host: dict[str, Any]) -> Pill:
+    if host["difference_count"]:
+        reason = f"{plural(host['difference_count'], 'update')} that only its package manager or only Patchbay lists."
+        return Pill("azure", "Two opinions", reason)
+    return Pill("green", "Confirmed", "Its package manager lists the same updates.")

@@ -20,30 +20,49 @@ FILTERS = {
     "silent": ("Silent", {"silent": True}),
     "current": ("No updates", {"updates": False}),
 }
+RARE = {
+    "differs": ("Two opinions", {"differs": True}),
+    "incomplete": ("Repositories not read", {"incomplete": True}),
+    "waiting": ("Not evaluated yet", {"evaluated": False}),
+    "clones": ("Shared machine id", {"machine_id_shared": True}),
+}
+"""Filters that the dashboard leads to: they are shown only while they are set."""
 COLUMNS = (("hostname", "Host"), ("updates", "Updates"), ("security", "Security"), ("last_report_at", "Last report"))
-TABS = ("updates", "repositories", "packages", "facts")
+TABS = ("updates", "repositories", "packages", "reports", "facts")
 
 
 @pages.get("/hosts")
 def index() -> str:
     """Hosts with their counts."""
     shown = request.args.get("show", "all")
-    if shown not in FILTERS:
+    if shown not in FILTERS and shown not in RARE:
         abort(404)
+    filters = FILTERS | ({shown: RARE[shown]} if shown in RARE else {})
+    narrowed = {name: value for name in ("os", "tag", "state", "rule") if (value := request.args.get(name))}
     sort = request.args.get("sort", "-security")
     found = api().get(
         "/hosts",
         token(),
         q=request.args.get("q") or None,
-        os=request.args.get("os") or None,
+        os=narrowed.get("os"),
+        tag=narrowed.get("tag"),
+        state=narrowed.get("state"),
+        reboot_rule=narrowed.get("rule"),
         sort=sort,
         cursor=request.args.get("cursor"),
         limit=PAGE_LENGTH,
-        **FILTERS[shown][1],
+        **filters[shown][1],
     )
     pills = {host["id"]: presentation.host_pills(host) for host in found["items"]}
     return render_template(
-        "hosts.html", found=found, pills=pills, shown=shown, filters=FILTERS, columns=COLUMNS, sort=sort
+        "hosts.html",
+        found=found,
+        pills=pills,
+        shown=shown,
+        filters=filters,
+        narrowed=[(name, _in_words(name, value)) for name, value in narrowed.items()],
+        columns=COLUMNS,
+        sort=sort,
     )
 
 
@@ -72,11 +91,20 @@ def evaluate(host_id: UUID) -> Response:
     return redirect(url_for("hosts.show", host_id=host_id), 303)
 
 
+def _in_words(name: str, value: str) -> str:
+    """What a narrowing parameter of the list of hosts says."""
+    if name == "state":
+        return presentation.state(value)[0]
+    return presentation.restart_rule(value) if name == "rule" else value
+
+
 def _content(host: dict[str, Any], tab: str) -> dict[str, Any]:
     """What the templates of the tabs need beside the host."""
     path = f"/hosts/{host['id']}/{tab}"
     if tab == "facts":
         return {}
+    if tab == "reports":
+        return _reports(host)
     if tab == "repositories":
         return {"repositories": api().get(path, token())["items"]}
     query: dict[str, Any] = {
@@ -92,6 +120,20 @@ def _content(host: dict[str, Any], tab: str) -> dict[str, Any]:
         filters[shown] = (presentation.state(shown)[0], 0, {"state": shown})
     found = api().get(path, token(), **query, **filters[shown][2])
     return {"found": found, "shown": shown, "filters": filters}
+
+
+def _reports(host: dict[str, Any]) -> dict[str, Any]:
+    shown = request.args.get("show", "all")
+    if shown != "all" and shown not in presentation.RECEIPT_STATES:
+        abort(404)
+    found = api().get(
+        f"/hosts/{host['id']}/receipts",
+        token(),
+        state=None if shown == "all" else shown,
+        cursor=request.args.get("cursor"),
+        limit=PAGE_LENGTH,
+    )
+    return {"found": found, "shown": shown, "states": presentation.RECEIPT_STATES}
 
 
 def _update_filters(host: dict[str, Any]) -> dict[str, tuple[str, int, dict[str, Any]]]:

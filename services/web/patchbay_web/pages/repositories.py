@@ -17,13 +17,14 @@ PAGE_LENGTH = 50
 def index() -> str:
     """All repositories, the worst first."""
     shown = request.args.get("show", "all")
-    if shown != "all" and shown not in presentation.REPOSITORY_STATES:
+    if shown not in {"all", "overdue", *presentation.REPOSITORY_STATES}:
         abort(404)
     found = api().get(
         "/repositories",
         token(),
         sort="state",
-        state=None if shown == "all" else shown,
+        state=shown if shown in presentation.REPOSITORY_STATES else None,
+        overdue=True if shown == "overdue" else None,
         q=request.args.get("q") or None,
         cursor=request.args.get("cursor"),
         limit=PAGE_LENGTH,
