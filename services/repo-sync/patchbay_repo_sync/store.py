@@ -408,6 +408,12 @@ def mark_mirror(
     )
 
 
+def mirror_accesses(connection: Connection) -> list[tuple[str, bytes]]:
+    """The operator's entries: URL prefix and sealed access."""
+    rows = connection.execute(text("SELECT url, sealed FROM mirror_access ORDER BY url"))
+    return [(row.url, bytes(row.sealed)) for row in rows]
+
+
 def indexes_of(connection: Connection, repository_id: UUID) -> list[Index]:
     """A repository's indexes as stored."""
     rows = connection.execute(

@@ -28,6 +28,7 @@ from patchbay_shared.fetching.fetch import Fetcher, shown
 from patchbay_shared.log import get_logger
 from patchbay_shared.messages import REPOSITORY_CHANGED, RepositoryChanged
 from patchbay_shared.metrics import count_sync
+from patchbay_shared.mirror_access import AccessTable
 from patchbay_shared.settings import Settings
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError
@@ -102,6 +103,9 @@ class Syncer:
     def _begin(self, repository: Repository, heartbeat: Heartbeat) -> _Run:
         with self._database.transaction() as connection:
             links.adopt(connection, repository.id)
+            entries = store.mirror_accesses(connection)
+        self._fetcher.admit(AccessTable(entries, secret_key=self._settings.secret_key))
+        with self._database.transaction() as connection:
             run = _Run(
                 repository,
                 heartbeat,

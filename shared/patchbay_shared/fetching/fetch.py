@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
@@ -17,8 +17,10 @@ from urllib3.exceptions import HTTPError
 
 from patchbay_shared.errors import InvalidInput, Unavailable, Untrusted
 from patchbay_shared.fetching.addresses import AddressPolicy
+from patchbay_shared.fetching.admission import Admission
 from patchbay_shared.fetching.checksum import Expected, refuse_mismatch
 from patchbay_shared.fetching.connections import PolicyAdapter
+from patchbay_shared.mirror_access import AccessTable
 from patchbay_shared.mirror_map import MirrorMap
 from patchbay_shared.settings import Settings
 
@@ -79,6 +81,9 @@ class Fetcher:
         self._map = MirrorMap.parse(settings.mirror_map)
         self._guarded = self._session(self._policy)
         self._operators = self._session(None)
+        self._admission = Admission()
+        self.access = AccessTable()
+        """How mirrors that are not open to everybody are accessed; by the address that is really asked."""
         self.transferred_bytes = 0
         self.on_bytes: Callable[[int], None] = lambda _transferred_bytes: None
         """Told the bytes so far with every piece."""
@@ -126,6 +131,11 @@ class Fetcher:
                 refuse_mismatch(checksum.hexdigest(), size, wanted, name=shown(url))
             return FetchedFile(Path(path), size, checksum.hexdigest(), source.etag, source.last_modified)
 
+    def admit(self, access: AccessTable) -> None:
+        """Access mirrors as these entries say from now on; files of what was used before are removed."""
+        self._admission.close()
+        self.access = access
+
     def can_fetch(self, url: str) -> bool:
         """Whether a URL is of a kind that is fetched, after the mirror map."""
         place = self._map.locate(url)
@@ -134,6 +144,7 @@ class Fetcher:
     def close(self) -> None:
         self._guarded.close()
         self._operators.close()
+        self._admission.close()
 
     def _pieces(self, source: _Source, name: str, limit: int) -> Iterator[bytes]:
         left = limit
@@ -183,18 +194,23 @@ class Fetcher:
             parts = urlsplit(url)
             if parts.scheme not in {"http", "https"} or not parts.hostname:
                 raise InvalidInput(f"{shown(url)} cannot be fetched: only http and https addresses can.")
-            proxies = get_environ_proxies(url)
+            access = self.access.find(url)
+            transport: dict[str, Any] = {
+                "proxies": get_environ_proxies(url),
+                "verify": os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True,
+                **self._admission.transport(access),
+            }
+            proxies = transport["proxies"]
             if not mapped and proxies.get(parts.scheme):
                 self._judge_proxied(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
             session = self._operators if mapped else self._guarded
             response = session.get(
                 url,
-                headers=headers,
+                headers={**headers, **self._admission.headers(access)},
                 stream=True,
                 allow_redirects=False,
                 timeout=self._settings.fetch_timeout_seconds,
-                proxies=proxies,
-                verify=os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True,
+                **transport,
             )
             target = response.headers.get("Location")
             if response.status_code not in {301, 302, 303, 307, 308} or not target:
