@@ -62,7 +62,7 @@ class Settings:
         "Networks (CIDR, comma-separated) whose hosts may use patchman-client's protocol 1 without any token.",
     )
     trusted_proxies: str = _setting(
-        "", "Networks (CIDR, comma-separated) of reverse proxies whose X-Forwarded-For is believed."
+        "", "Networks (CIDR, comma-separated) of reverse proxies whose X-Forwarded-* headers are believed."
     )
     host_reports_per_minute: int = _setting(
         600, "Reports that one host may send in a minute, for each ingest process; 0: any number."

@@ -89,8 +89,16 @@ def docker_daemon() -> Iterator[Path]:
     finally:
         daemon.terminate()
         daemon.wait(60)
+        unmount_below(folder)
         if not kept:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder)
+
+
+def unmount_below(folder: Path) -> None:
+    """The daemon leaves its network namespace mounted."""
+    mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for place in reversed([each for each in mounted if each.startswith(f"{folder}/")]):
+        subprocess.run(["umount", place], check=True)
 
 
 def image_mb() -> int:
