@@ -37,6 +37,13 @@ SERVICE = Service(
         "host_credential",
         "reboot_verdict",
         "opinion",
+        "advisory",
+        "advisory_fix",
+        "advisory_cve",
+        "errata_source",
+        "cve",
+        "known_exploited",
+        "exploit_score",
     ),
     writes=("user_account", "user_session", "enrolment_token", "host_approval", "mirror_access"),
     publishes=(

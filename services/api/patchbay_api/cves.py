@@ -1,0 +1,188 @@
+"""CVEs: the list, one of them, the hosts that it touches, and the CVEs that touch a host."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import abort
+from marshmallow import Schema, fields, validate
+from patchbay_shared.tables import host
+from sqlalchemy import select
+
+from patchbay_api.hosts import host_or_404
+from patchbay_api.paging import Key, Page, PageQuery, fetch_page, page_of, text_field
+from patchbay_api.resource import Resource, context
+from patchbay_api.store import vulnerabilities as store
+
+cves = Resource("cves", "Vulnerabilities, with their scores, their fixes, and what they touch.")
+
+_FIXED = len(store.STATES) - 1
+_STATE = (
+    "fix-available: a fixed version is published; restricted: only where a subscription gives it; open: there is no"
+    " fix; no-fix-planned: the distribution will not publish one; undetermined: it does not say; fixed: the"
+    " installed version has the fix."
+)
+
+
+class CveQuery(PageQuery):
+    """Which CVEs; the newest ids first."""
+
+    q = text_field("Part of the id, such as CVE-2024-.")
+    known_exploited = fields.Boolean(
+        load_default=False, metadata={"description": "Only those in CISA's catalogue of known exploited ones."}
+    )
+
+
+class Cve(Schema):
+    """A CVE with the rating that counts."""
+
+    id = fields.String(required=True)
+    state = fields.String(required=True, metadata={"description": "published or rejected"})
+    score = fields.Float(required=True, allow_none=True, metadata={"description": "CVSS; null: nobody rated it."})
+    severity = fields.String(required=True)
+    vector = fields.String(required=True)
+    cvss_version = fields.String(required=True)
+    provider = fields.String(required=True, metadata={"description": "Who rated it so."})
+    known_exploited = fields.Boolean(required=True)
+    due_on = fields.Date(required=True, allow_none=True, metadata={"description": "CISA's date for it to be fixed."})
+    epss = fields.Float(
+        required=True, allow_none=True, metadata={"description": "Probability of exploitation within 30 days."}
+    )
+    epss_percentile = fields.Float(required=True, allow_none=True)
+    advisories = fields.List(fields.String(), required=True)
+    published_at = fields.AwareDateTime(required=True, allow_none=True)
+    updated_at = fields.AwareDateTime(required=True, allow_none=True)
+
+
+class CveDetail(Cve):
+    """One CVE with everything that is known of it."""
+
+    description = fields.String(required=True)
+    cwes = fields.List(fields.String(), required=True)
+    ratings = fields.List(
+        fields.Dict(keys=fields.String()), required=True, metadata={"description": "Every rating, with who gave it."}
+    )
+    exploited_since = fields.Date(required=True, allow_none=True)
+    ransomware = fields.Boolean(required=True, allow_none=True)
+    required_action = fields.String(required=True, allow_none=True)
+    epss_model = fields.String(required=True, allow_none=True)
+    epss_date = fields.Date(required=True, allow_none=True)
+
+
+class StateQuery(PageQuery):
+    """Which states."""
+
+    state = fields.String(
+        validate=validate.OneOf(store.STATES),
+        metadata={"description": f"Only this state; without it, all but fixed. {_STATE}"},
+    )
+
+
+class HostCveQuery(StateQuery):
+    """Which CVEs of a host, in which order."""
+
+    sort = fields.String(
+        load_default="-score",
+        validate=validate.OneOf(["score", "-score", "cve", "-cve"]),
+        metadata={"description": "Equals are in order of their ids."},
+    )
+
+
+class HostCve(Schema):
+    """A CVE that touches a host."""
+
+    cve = fields.String(required=True)
+    state = fields.String(required=True, metadata={"description": _STATE})
+    packages = fields.List(fields.String(), required=True, metadata={"description": "name and installed version"})
+    advisories = fields.List(
+        fields.String(), required=True, metadata={"description": "Those whose fix is not installed yet."}
+    )
+    score = fields.Float(required=True, allow_none=True)
+    severity = fields.String(required=True)
+    known_exploited = fields.Boolean(required=True)
+    due_on = fields.Date(required=True, allow_none=True)
+    epss = fields.Float(required=True, allow_none=True)
+
+
+class CveHost(Schema):
+    """A host that a CVE touches."""
+
+    id = fields.UUID(required=True)
+    hostname = fields.String(required=True)
+    os = fields.String(required=True)
+    state = fields.String(required=True, metadata={"description": _STATE})
+    packages = fields.List(
+        fields.String(), required=True, metadata={"description": "Vulnerable ones: name and installed version."}
+    )
+
+
+@cves.get("/cves", page_of(Cve, "CvePage"), query=CveQuery)
+def list_cves(query: dict[str, Any]) -> Page:
+    """List CVEs."""
+    statement = store.cves(known_exploited_only=query["known_exploited"])
+    number = statement.selected_columns[0]
+    if query.get("q"):
+        statement = statement.where(number.icontains(query["q"], autoescape=True))
+    with context().database.transaction() as connection:
+        page = fetch_page(
+            connection,
+            statement,
+            [Key(number, str, descending=True)],
+            sort="-id",
+            limit=query["limit"],
+            cursor=query.get("cursor"),
+        )
+        details = store.cve_details(connection, [row["cve"] for row in page.items])
+    return Page([details[row["cve"]] for row in page.items], page.next_cursor, page.total_count)
+
+
+@cves.get("/cves/<string:cve_id>", CveDetail)
+def get_cve(cve_id: str) -> Any:
+    """Show one CVE."""
+    with context().database.transaction() as connection:
+        found = store.cve_details(connection, [_storable(cve_id)])
+    if not found:
+        abort(404, f"Nothing is known of {cve_id[:40]}; ids are written as in CVE-2024-1234.")
+    return found[cve_id]
+
+
+@cves.get("/cves/<string:cve_id>/hosts", page_of(CveHost, "CveHostPage"), query=StateQuery)
+def list_cve_hosts(query: dict[str, Any], cve_id: str) -> Page:
+    """List the hosts that a CVE touches."""
+    with context().database.transaction() as connection:
+        judged = store.packages_judged_for(connection, _storable(cve_id))
+        page = fetch_page(
+            connection,
+            judged.hosts(_ranks(query.get("state"))),
+            [Key(host.c.hostname, str), Key(host.c.id, UUID)],
+            sort="hostname",
+            limit=query["limit"],
+            cursor=query.get("cursor"),
+        )
+        found = judged.on(connection, page.items)
+    return Page(found, page.next_cursor, page.total_count)
+
+
+@cves.get("/hosts/<uuid:host_id>/cves", page_of(HostCve, "HostCvePage"), query=HostCveQuery)
+def list_host_cves(query: dict[str, Any], host_id: UUID) -> Page:
+    """List the CVEs that touch a host."""
+    sort: str = query["sort"]
+    rows = store.host_cves(host_id)
+    number = Key(rows.c.cve, str, descending=sort == "-cve")
+    keys = [number] if sort.endswith("cve") else [Key(rows.c.sort_score, float, descending=sort == "-score"), number]
+    statement = select(rows).where(rows.c.rank.in_(_ranks(query.get("state"))))
+    with context().database.transaction() as connection:
+        host_or_404(connection, host_id)
+        page = fetch_page(connection, statement, keys, sort=sort, limit=query["limit"], cursor=query.get("cursor"))
+    return Page(
+        [{**row, "state": store.STATES[row["rank"]]} for row in page.items], page.next_cursor, page.total_count
+    )
+
+
+def _ranks(state: str | None) -> list[int]:
+    return list(range(_FIXED)) if state is None else [store.STATES.index(state)]
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        abort(404, "No id holds a NUL.")
+    return text
