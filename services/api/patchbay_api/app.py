@@ -8,9 +8,7 @@ from patchbay_shared.http import add_health, add_problem_handlers
 from patchbay_shared.service import Context
 
 from patchbay_api.advisories import advisories
-from patchbay_api.advisories import advisories
 from patchbay_api.approvals import approvals
-from patchbay_api.cves import cves
 from patchbay_api.cves import cves
 from patchbay_api.dashboard import dashboard
 from patchbay_api.dead_letters import dead_letters
@@ -33,8 +31,6 @@ RESOURCES = (
     dashboard,
     hosts,
     host_updates,
-    advisories,
-    cves,
     advisories,
     cves,
     sbom,
