@@ -331,7 +331,11 @@ def _repositories(connection: Connection) -> None:
                 state=state,
                 message=message,
                 failure_count=4 if state == "failing" else 0,
-                release={"origin": "Debian", "suite": definition.suite, "codename": "bookworm"},
+                release={
+                    "origin": "Docker" if definition is VENDOR else "Debian",
+                    "suite": definition.suite,
+                    "codename": "bookworm",
+                },
                 checked_at=NOW - timedelta(minutes=12),
                 changed_at=NOW - timedelta(hours=9),
             )

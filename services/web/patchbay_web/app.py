@@ -166,7 +166,7 @@ def _add_presentation(app: Flask) -> None:
         restart_rule=presentation.restart_rule,
         advisory_url=presentation.advisory_url,
     )
-    for name in ("ago", "exact", "number", "plural", "seconds", "size"):
+    for name in ("ago", "exact", "number", "plural", "seconds", "size", "span"):
         app.jinja_env.filters[name] = getattr(presentation, name)
 
     @app.get("/favicon.ico")

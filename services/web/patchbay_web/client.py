@@ -35,9 +35,14 @@ class Api:
         given = {name: _text(value) for name, value in query.items() if value is not None}
         return self._ask("GET", path, token, params=given)
 
-    def post(self, path: str, token: str | None, body: dict[str, Any] | None = None) -> Any:
+    def post(self, path: str, token: str | None, body: dict[str, Any] | None = None, **query: Any) -> Any:
         """The decoded answer. Raises as `get` does."""
-        return self._ask("POST", path, token, json=body)
+        given = {name: _text(value) for name, value in query.items()}
+        return self._ask("POST", path, token, json=body, params=given)
+
+    def patch(self, path: str, token: str, body: dict[str, Any]) -> Any:
+        """The decoded answer. Raises as `get` does."""
+        return self._ask("PATCH", path, token, json=body)
 
     def delete(self, path: str, token: str) -> None:
         """Raises as `get` does."""

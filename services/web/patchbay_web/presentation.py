@@ -25,6 +25,7 @@ REPOSITORY_STATES = {
     "failing": ("Failing", "orange"),
     "untrusted": ("Untrusted", "red"),
 }
+MIRROR_STATES = REPOSITORY_STATES | {"lagging": ("Lagging", "yellow")}
 _UNITS = ((86_400 * 365, "y"), (86_400 * 30, "mo"), (86_400, "d"), (3_600, "h"), (60, "min"))
 
 
@@ -63,7 +64,12 @@ def ago(text: str | None, now: datetime | None = None) -> str:
 def seconds(record: dict[str, str], since: str, until: str) -> str:
     """How long it was between two times of a record: `40 ms`, `1.3 s`, `4 min`."""
     start, end = (datetime.fromisoformat(record[name]) for name in (since, until))
-    spent = max(0.0, (end - start).total_seconds())
+    return span((end - start).total_seconds())
+
+
+def span(spent: float) -> str:
+    """How long a number of seconds is: `40 ms`, `1.3 s`, `4 min`, `2 h`."""
+    spent = max(0.0, spent)
     if spent < 1:
         return f"{spent * 1000:.0f} ms"
     if spent < 60:
@@ -112,8 +118,8 @@ def restart_rule(name: str) -> str:
 
 
 def repository_state(name: str) -> tuple[str, str]:
-    """Words and colour of a repository's state."""
-    return REPOSITORY_STATES.get(name, (name, "secondary"))
+    """Words and colour of the state of a repository or of a mirror."""
+    return MIRROR_STATES.get(name, (name, "secondary"))
 
 
 def advisory_url(advisory: str) -> str | None:

@@ -1,16 +1,26 @@
-"""Repositories: how fresh, how healthy, and "sync now"."""
+"""Repositories: how fresh, how healthy, what operators decide of them."""
 
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from patchbay_web import presentation
-from patchbay_web.session import api, token
+from patchbay_web.session import api, may_operate, token
 
 pages = Blueprint("repositories", __name__)
 
 PAGE_LENGTH = 50
+SYNC_COUNT = 10
+_DECISIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "enable": ({"enabled": True}, "It will be crawled again."),
+    "disable": ({"enabled": False}, "It will no longer be crawled; what is known of it stays as it is."),
+    "security": ({"security": True}, "Its updates will count as security fixes."),
+    "not-security": ({"security": False}, "Its updates will no longer count as security fixes by themselves."),
+    "as-reported": ({"security": None}, "What the distribution or the hosts say of it will count again."),
+}
 
 
 @pages.get("/repositories")
@@ -29,18 +39,96 @@ def index() -> str:
         cursor=request.args.get("cursor"),
         limit=PAGE_LENGTH,
     )
-    return render_template("repositories.html", found=found, shown=shown, states=presentation.REPOSITORY_STATES)
+    return render_template(
+        "repositories.html",
+        found=found,
+        shown=shown,
+        states=presentation.REPOSITORY_STATES,
+        proposals=_proposals() if may_operate() else [],
+    )
 
 
 @pages.get("/repositories/<uuid:repository_id>")
 def show(repository_id: UUID) -> str:
     """One repository with its mirrors, indexes and last crawls."""
-    return render_template("repository.html", repository=api().get(f"/repositories/{repository_id}", token()))
+    path = f"/repositories/{repository_id}"
+    repository = api().get(path, token())
+    mirrors = api().get(f"{path}/mirrors", token())
+    syncs = api().get(f"{path}/syncs", token(), limit=SYNC_COUNT)
+    proposals = _proposals() if may_operate() and repository["type"] == "deb" else []
+    return render_template(
+        "repository.html",
+        repository=repository,
+        mirrors=_with_lag(mirrors["items"]),
+        leader=api().get(f"/repositories/{mirrors['linked_to']}", token()) if mirrors["linked_to"] else None,
+        follower_count=len(mirrors["serves"]),
+        syncs=syncs["items"],
+        sync_count=syncs["total_count"],
+        running=next(
+            (each for each in syncs["items"] if each["result"] == "running" and repository["syncing"]), None
+        ),
+        proposals=[each for each in proposals if any(c["id"] == repository["id"] for c in each["repositories"])],
+    )
 
 
 @pages.post("/repositories/<uuid:repository_id>/sync")
 def sync(repository_id: UUID) -> Response:
     """Ask for a crawl."""
-    api().post(f"/repositories/{repository_id}/sync", token())
-    flash("A sync was asked for; reload in a moment.")
+    force = request.form.get("force") == "true"
+    api().post(f"/repositories/{repository_id}/sync", token(), force=force)
+    return _back(repository_id, f"A {'complete ' if force else ''}sync was asked for.")
+
+
+@pages.post("/repositories/<uuid:repository_id>/decide")
+def decide(repository_id: UUID) -> Response:
+    """Enable, disable, or say whether it holds security fixes."""
+    decision = _DECISIONS.get(request.form.get("decision", ""))
+    if decision is None:
+        abort(400, "That is no decision.")
+    api().patch(f"/repositories/{repository_id}", token(), decision[0])
+    return _back(repository_id, decision[1])
+
+
+@pages.post("/repositories/<uuid:repository_id>/link")
+def link(repository_id: UUID) -> Response:
+    """Let the crawls of another address of the same archive serve this one."""
+    api().post(f"/repositories/{repository_id}/mirrors/link", token(), {"leader_id": request.form.get("leader", "")})
+    return _back(repository_id, "It will be served by the crawls of the other address.")
+
+
+@pages.post("/repositories/<uuid:repository_id>/unlink")
+def unlink(repository_id: UUID) -> Response:
+    """Crawl it by itself again."""
+    api().post(f"/repositories/{repository_id}/mirrors/unlink", token())
+    return _back(repository_id, "It will be crawled by itself again.")
+
+
+def _back(repository_id: UUID, done: str) -> Response:
+    flash(f"{done} Reload in a moment.")
     return redirect(url_for("repositories.show", repository_id=repository_id), 303)
+
+
+def _proposals() -> list[dict[str, Any]]:
+    """Archives that hosts name under several addresses, the leader of each, and those that could follow it."""
+    found = api().get("/repositories/link-proposals", token())["items"]
+    return [{**each, **_roles(each["repositories"])} for each in found]
+
+
+def _roles(members: list[dict[str, Any]]) -> dict[str, Any]:
+    led = {each["linked_to"] for each in members}
+    leader = next((each for each in members if each["id"] in led), members[0])
+    others = [each for each in members if each["linked_to"] is None and each["id"] not in {*led, leader["id"]}]
+    return {"leader": leader, "followers": others}
+
+
+def _with_lag(mirrors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mirrors with `lag_seconds` behind the one whose content is the newest; None: its age is not known."""
+    ages = {each["id"]: datetime.fromisoformat(each["published_at"]) for each in mirrors if each["published_at"]}
+    newest = max(ages.values(), default=None)
+    return [
+        {
+            **each,
+            "lag_seconds": (newest - ages[each["id"]]).total_seconds() if newest and each["id"] in ages else None,
+        }
+        for each in mirrors
+    ]

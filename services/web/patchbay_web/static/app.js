@@ -22,6 +22,12 @@
       if (!window.confirm(form.getAttribute("data-confirm"))) event.preventDefault();
     });
   });
+  var progress = document.querySelector("[data-reload-seconds]");
+  if (progress) {
+    window.setTimeout(function () {
+      if (!document.hidden) window.location.reload();
+    }, 1000 * progress.getAttribute("data-reload-seconds"));
+  }
   document.addEventListener("keydown", function (event) {
     var search = document.querySelector("input[type=search]");
     var typing = /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName);
