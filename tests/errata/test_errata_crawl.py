@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -287,3 +288,62 @@ def test_feeds_have_names_of_their_own() -> None:
     assert len({feed.name for feed in feeds}) == len(feeds)
     assert all(feed.url.startswith("https://") for feed in feeds)
     assert SERVICE.publishes == (ADVISORIES_CHANGED,)
+
+
+RECORDED = {
+    "https://salsa.debian.org/security-tracker-team/security-tracker/-/raw/master/data": "debian/data",
+    "https://salsa.debian.org/debian/distro-info-data/-/raw/main": "lifecycle/distro-info-data",
+    "https://security-tracker.debian.org/tracker/data/json": "debian/tracker-json/debian.json",
+    "https://usn.ubuntu.com/usn-db/database-all.json.bz2": "ubuntu/usn-db/database-all.json",
+    "https://security.archlinux.org/issues/all.json": "arch/all.json.xz",
+    "https://apollo.build.resf.org/api/v3/advisories": "rocky/advisories-page1.json",
+    "https://errata.almalinux.org/8/errata.full.json": "alma/errata.full.json",
+    "https://gitweb.gentoo.org/data/glsa.git/snapshot/glsa-master.tar.gz": "gentoo/metadata-glsa.tar.xz",
+    "https://nvd.nist.gov/feeds/json/cve/2.0": "nvd",
+    "https://www.cisa.gov/sites/default/files/feeds/known_exploited_vulnerabilities.json": (
+        "kev/known_exploited_vulnerabilities.json.xz"
+    ),
+    "https://epss.empiricalsecurity.com/epss_scores-current.csv.gz": "epss/epss_scores-current.csv",
+}
+COUNTS = {
+    "debian-dsa": 3785,
+    "debian-dla": 2349,
+    "debian-tracker": 5,
+    "ubuntu-usn": 2,
+    "arch-issues": 1780,
+    "rocky-apollo": 1,
+    "alma-8": 1,
+    "gentoo-glsa": 2515,
+    "nvd-2021": 3,
+    "nvd-modified": 2,
+    "cisa-kev": 984,
+    "first-epss": 70,
+    "lifecycle-debian": 22,
+    "lifecycle-ubuntu": 44,
+}
+
+
+def test_every_recorded_feed_is_crawled_from_a_folder(
+    database_of: Callable[[str | None], Database], site: Site, shared: Path
+) -> None:
+    """The mirror map leads canonical addresses to files; what the folder lacks fails, and says so."""
+    mapped = " ".join(f"{url}={shared / 'feeds' / path}" for url, path in RECORDED.items())
+    mapped += f" https://={site.url}/nothing"
+    room = Room(
+        database_of,
+        site,
+        errata_sources="debian,ubuntu,arch,rocky,alma,gentoo,nvd,kev,epss,lifecycle",
+        mirror_map=mapped,
+    )
+
+    while room.crawler.crawl_next():
+        pass
+
+    stored = dict(room.rows("SELECT name, record_count FROM errata_source WHERE state = 'ok'"))
+    assert stored == COUNTS
+    assert room.rows("SELECT DISTINCT state FROM errata_source WHERE enabled ORDER BY 1") == [("failing",), ("ok",)]
+    assert room.rows("SELECT count(*) FROM advisory_fix WHERE distro_release = 'bookworm' AND evr_key IS NULL") == [
+        (0,)
+    ]
+    [(message,)] = room.rows("SELECT message FROM errata_source WHERE name = 'rocky-apollo'")
+    assert "repeats the one before" in message
