@@ -28,17 +28,6 @@ JSON = st.recursive(
     max_leaves=8,
 )
 FIELDS = ("hostname", "arch", "kernel", "os", "tags", "packages", "repos", "modules", "sec_updates", "bug_updates")
-    "hostname",
-    "arch",
-    "kernel",
-    "os",
-    "tags",
-    "packages",
-    "repos",
-    "modules",
-    "sec_updates",
-    "reboot_required",
-)
 
 
 @settings(max_examples=300, deadline=None)
