@@ -326,14 +326,23 @@ def test_the_same_version_with_other_content_is_listed_if_the_content_is_known()
     assert judged(repositories, package("bash 1-1", content="aa")) == []
 
 
+def test_a_repository_that_calls_itself_a_rebuild_is_one() -> None:
+    """Also where no repository with the originals is left to compare it with."""
+    rebuilt = repository("same", offered("a 1-1", content="bb"), codename="bookworm-rebuild")
+
+    [update] = judged([rebuilt], "a 1-1")
+
+    assert (update.installed, update.candidate, update.listed) == ("1-1", "1-1", True)
+
+
 def test_without_known_content_a_version_only_in_rebuilds_is_taken_for_the_original() -> None:
     """A repository that republishes others' versions with other content is recognised by what it shares."""
     names = ["a", "b", "c"]
     original = repository("stable", *(offered(f"{name} 1-1", content="aa") for name in names))
-    rebuilt = repository("rebuild", *(offered(f"{name} 1-1", content="bb") for name in [*names, "d"]))
+    rebuilt = repository("again", *(offered(f"{name} 1-1", content="bb") for name in [*names, "d"]))
     [update] = judged([original, rebuilt], "a 1-1", "d 1-1")
 
-    assert (update.name, update.repository) == ("d", "rebuild")
+    assert (update.name, update.repository) == ("d", "again")
 
 
 def test_a_package_in_no_repository_is_told() -> None:

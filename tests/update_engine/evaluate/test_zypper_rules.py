@@ -343,6 +343,13 @@ def test_an_update_goes_before_another_package_that_obsoletes_the_old_one() -> N
     assert listed(verdicts) == [("kernel", "x86_64", "1-3"), ("tool", "x86_64", "3-1")]
 
 
+def test_what_is_installed_is_no_update_of_itself() -> None:
+    """Such a host cannot be: nano-ng has replaced nano. The solver puts it right by installing nano-ng again."""
+    updates = repository("oss", offered("nano-ng 8-1 x86_64", obsoletes=["nano < 8"]), offered("nano 7-1 x86_64"))
+
+    assert listed(judge(["nano 7-1 x86_64", "nano-ng 8-1 x86_64"], updates)) == []
+
+
 def test_a_package_newer_than_every_repository_is_said_to_be() -> None:
     """No downgrade is offered."""
     [verdict] = judge(["app 2-1 x86_64"], repository("oss", offered("app 1-1 x86_64")))

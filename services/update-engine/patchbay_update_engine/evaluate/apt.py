@@ -167,8 +167,8 @@ def _current(
             if package.content and record.content:
                 if package.content == record.content:
                     return version
-            elif record.evr == package.evr:
-                return None if table.only_rebuilds(version) else version
+            elif record.evr == package.evr and not table.only_rebuilds(version):
+                return version
     return None
 
 

@@ -2,8 +2,9 @@
 
 apt marks every upgrade, then takes back, one after the other, those that leave something broken. This does the same
 with the relations that the repositories publish, until nothing is broken: the largest set of upgrades that fits
-together, which apt's order of taking back nearly always arrives at. A report does not carry the relations of
-installed packages: those at a version that a repository has are known, of the others only that they are there.
+together. apt's own order takes back more (docs/verdicts.md has the measured agreement), and a report does not carry
+the relations of installed packages: those at a version that a repository has are known, of the others only that they
+are there.
 Rules: `pkgAllUpgradeNoNewPackages` and `pkgProblemResolver::ResolveByKeep` of apt 2.6.
 """
 

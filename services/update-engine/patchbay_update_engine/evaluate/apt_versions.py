@@ -138,16 +138,25 @@ class VersionTable:
     def only_rebuilds(self, version: OfferedVersion) -> bool:
         """Whether a version is only in repositories that rebuild what others publish, under the same versions.
 
-        That is inferred: of the versions that such a repository shares with those before it in the sources,
-        most differ in content. It matters only where a report does not know its packages' content.
+        That is inferred: its Release file calls it a rebuild, or of the versions that it shares with the repositories
+        before it in the sources, most differ in content. It matters only where a report does not know its packages' content.
         """
         return all(self._is_rebuild(file.repository) for file in version.files)
 
     def _is_rebuild(self, repository: str) -> bool:
         known = self._rebuilds.get(repository)
         if known is None:
-            known = self._rebuilds[repository] = self._looks_like_rebuild(repository)
+            known = self._calls_itself_rebuild(repository) or self._looks_like_rebuild(repository)
+            self._rebuilds[repository] = known
         return known
+
+    def _calls_itself_rebuild(self, repository: str) -> bool:
+        return any(
+            "rebuild" in (text or "").lower()
+            for file in self._files
+            if file.repository == repository
+            for text in (file.identity.origin, file.identity.label, file.identity.archive, file.identity.codename)
+        )
 
     def _looks_like_rebuild(self, repository: str) -> bool:
         first = next(place for place, file in enumerate(self._files) if file.repository == repository)

@@ -62,8 +62,12 @@ class ZypperCatalog:
         chosen = self._ready_solver().updates(picture)
         obsoleters = _obsoleters(chosen)
         rows: dict[str, list[Offer]] = {}
+        present = {(package.name, package.evr, package.arch) for package in packages}
         for offer in chosen:
-            rows.setdefault(offer.package.name, []).append(offer)
+            record = offer.package
+            # A reported set that contradicts itself makes the solver install again what is there.
+            if (record.name, record.evr, record.arch) not in present:
+                rows.setdefault(record.name, []).append(offer)
         by_arch = {name: self._newest(packages) for name, packages in by_name.items()}
         needed = self._patches.needed_security(
             {(name, arch): p for name, newest in by_arch.items() for arch, p in newest.items()}
