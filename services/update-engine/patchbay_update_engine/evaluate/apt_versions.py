@@ -139,7 +139,8 @@ class VersionTable:
         """Whether a version is only in repositories that rebuild what others publish, under the same versions.
 
         That is inferred: its Release file calls it a rebuild, or of the versions that it shares with the repositories
-        before it in the sources, most differ in content. It matters only where a report does not know its packages' content.
+        before it in the sources, most differ in content. It matters only where a report does not know its packages'
+        content.
         """
         return all(self._is_rebuild(file.repository) for file in version.files)
 
