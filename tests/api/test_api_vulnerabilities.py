@@ -17,6 +17,7 @@ from patchbay_shared.tables import (
     errata_source,
     host,
     known_exploited,
+    lifecycle,
     package,
     package_set,
     repository_set,
@@ -259,6 +260,19 @@ def test_feeds_show_how_fresh_they_are(seed: Any, get: Callable[[str], Any]) -> 
     [feed] = get("/errata-feeds")["items"]
 
     assert (feed["name"], feed["state"], feed["rejected"]) == ("debian-dsa", "pending", [])
+
+
+def test_lifecycles_say_until_when_and_from_where(database: Database, get: Callable[[str], Any]) -> None:
+    """A release has its end of free updates and the source of that date."""
+    day = NOW.date()
+    with database.transaction() as connection:
+        for name in ("debian", "rocky"):
+            values = {"codename": "", "name": name, "ends_on": day, "source": "a calendar"}
+            connection.execute(insert(lifecycle).values(ecosystem=name, version="9", **values))
+
+    [found] = get("/lifecycles?ecosystem=rocky")["items"]
+
+    assert (found["version"], found["ends_on"], found["source"]) == ("9", day.isoformat(), "a calendar")
 
 
 @pytest.mark.parametrize("path", ["/cves/CVE-1999-9999", "/advisories/debian-dsa/none"])

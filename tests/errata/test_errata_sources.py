@@ -199,6 +199,18 @@ def test_an_entity_bomb_among_gentoos_files_is_put_aside() -> None:
     assert rejected.samples[0][0] == "glsa-1.xml"
 
 
+def test_a_record_with_a_nul_is_put_aside() -> None:
+    """PostgreSQL could not hold it, and the whole feed would fail; the text \\u0000 itself is harmless."""
+    bad = AVG | {"name": "AVG-2", "packages": ["a\0b"]}
+    harmless = AVG | {"name": "AVG-3", "type": "a literal \\u0000"}
+    rejected = Rejected()
+
+    found = taken(arch.issues(json.dumps([AVG, bad, harmless]).encode(), rejected))
+
+    assert [each.id for each in found] == ["AVG-1", "AVG-3"]
+    assert rejected.samples == [("$[1]", "it holds a NUL character")]
+
+
 def test_cefs_ids_are_element_names() -> None:
     """Two hyphens stand for the colon; an element without content is passed over, sources are left out."""
     xml = b"""<opt><CESA-2012--0370 type="Security Advisory" severity="Important" issue_date="2012-03-07 23:16:09"

@@ -16,6 +16,7 @@ from patchbay_api.documentation import add_documentation
 from patchbay_api.enrolment import enrolment
 from patchbay_api.host_updates import host_updates
 from patchbay_api.hosts import hosts
+from patchbay_api.lifecycles import lifecycles
 from patchbay_api.mirror_access import mirror_access
 from patchbay_api.mirrors import mirrors
 from patchbay_api.problems import ProblemApi
@@ -33,6 +34,7 @@ RESOURCES = (
     host_updates,
     advisories,
     cves,
+    lifecycles,
     sbom,
     repositories,
     mirrors,

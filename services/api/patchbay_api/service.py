@@ -44,6 +44,7 @@ SERVICE = Service(
         "cve",
         "known_exploited",
         "exploit_score",
+        "lifecycle",
     ),
     writes=("user_account", "user_session", "enrolment_token", "host_approval", "mirror_access"),
     publishes=(

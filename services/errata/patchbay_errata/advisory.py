@@ -183,10 +183,26 @@ def each_record(
     for place, item in items:
         try:
             made = list(make(item))
+            for record in made:
+                _refuse_nul(record)
         except (PatchbayError, msgspec.DecodeError, ValueError, OverflowError) as exc:
             rejected.add(place, str(exc))
             continue
         yield from made
+
+
+def _refuse_nul(record: object) -> None:
+    """Raises InvalidInput for a text that PostgreSQL cannot hold; the encoded form is looked at first, for speed."""
+    if b"\\u0000" in msgspec.json.encode(record) and _holds_nul(msgspec.to_builtins(record)):
+        raise InvalidInput("it holds a NUL character")
+
+
+def _holds_nul(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(_holds_nul(each) for each in value.values())
+    if isinstance(value, list | tuple):
+        return any(_holds_nul(each) for each in value)
+    return isinstance(value, str) and "\0" in value
 
 
 def checked(advisory: Advisory) -> Advisory:

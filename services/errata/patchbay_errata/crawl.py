@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
+import psycopg
 from patchbay_shared.bus import Bus
 from patchbay_shared.db import Database
 from patchbay_shared.errors import InvalidInput, PatchbayError
@@ -106,7 +107,10 @@ class Crawler:
                         after=after,
                     )
                 return
-            outcome = self._store(feed, fetched, after)
+            try:
+                outcome = self._store(feed, fetched, after)
+            except psycopg.DataError as exc:
+                raise InvalidInput(f"{feed.name} holds what the database cannot: {exc}") from exc
         if outcome is not None and outcome.touched:
             self._bus.publish(ADVISORIES_CHANGED, msgspec.json.encode(_message(feed.name, outcome)))
 

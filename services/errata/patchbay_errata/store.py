@@ -1,11 +1,13 @@
 """SQL of advisories, CVEs, scores and lifecycles: what changed is written by COPY, what did not is left alone."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 from patchbay_shared.db import driver
+from patchbay_shared.errors import InvalidInput
 from patchbay_shared.versions import evr_key
 from sqlalchemy import Connection, text
 
@@ -21,6 +23,7 @@ from patchbay_errata.advisory import (
 from patchbay_errata.sources.cvss_metric import best
 
 _BATCH = 2_000
+_MAX_PARTS = 10_000
 _SHRINK_SHARE = 0.1
 _SHRINK_LEAST = 20
 
@@ -72,11 +75,13 @@ def store_advisories(
     known: dict[int, int] = {row.id: row.digest for row in rows}
     outcome = Outcome()
     seen: set[int] = set()
+    parts: Counter[str] = Counter()
     batch: list[tuple[int, int, int, Advisory]] = []
     for record in records:
-        part = 1
-        while (number := _digest(f"{source}\0{record.id}\0{part}".encode())) in seen:
-            part += 1
+        parts[record.id] = part = parts[record.id] + 1
+        if part > _MAX_PARTS:
+            raise InvalidInput(f"The feed repeats the id {record.id[:80]!r} more than {_MAX_PARTS} times.")
+        number = _digest(f"{source}\0{record.id}\0{part}".encode())
         seen.add(number)
         digest = _digest(msgspec.msgpack.encode(record))
         if known.get(number) == digest:

@@ -17,6 +17,7 @@ from patchbay_errata.lifecycle import codename_of
 from patchbay_errata.sources.csaf import suse_release
 
 _MAX_FILE_BYTES = 20_000_000
+_MAX_ARCHIVE_BYTES = 8_000_000_000
 _REBUILDS = {"AlmaLinux": "almalinux", "Rocky Linux": "rocky"}
 _UBUNTU = re.compile(r"Ubuntu(?::Pro)?:(\d+\.\d+)(?::LTS)?\Z")
 
@@ -72,10 +73,15 @@ def archive(data: bytes, rejected: Rejected) -> Iterator[Advisory]:
 
 
 def _members(file: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]:
+    left = _MAX_ARCHIVE_BYTES
     for info in file.infolist():
         if info.filename.endswith(".json"):
             with file.open(info) as member:
-                yield info.filename, member.read(_MAX_FILE_BYTES + 1)[:_MAX_FILE_BYTES]
+                data = member.read(_MAX_FILE_BYTES + 1)[:_MAX_FILE_BYTES]
+            left -= len(data)
+            if left < 0:
+                raise InvalidInput(f"The OSV archive expands to more than {_MAX_ARCHIVE_BYTES} bytes.")
+            yield info.filename, data
 
 
 def document(data: bytes) -> Iterator[Advisory]:
