@@ -63,8 +63,8 @@ class HostQuery(PageQuery):
 
 
 def filtered_hosts(query: dict[str, Any]) -> Select[Any]:
-    """The hosts that a loaded `HostQuery` asks for."""
-    statement = store.hosts()
+    """The ids of the hosts that a loaded `HostQuery` asks for."""
+    statement = store.host_ids()
     if query.get("q"):
         statement = statement.where(host.c.hostname.icontains(query["q"], autoescape=True))
     if query.get("os"):

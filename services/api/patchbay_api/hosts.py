@@ -136,7 +136,8 @@ def list_hosts(query: dict[str, Any]) -> Page:
             limit=query["limit"],
             cursor=query.get("cursor"),
         )
-        return Page(_with_health(connection, page.items), page.next_cursor, page.total_count)
+        rows = store.hosts_by_ids(connection, [row["id"] for row in page.items])
+        return Page(_with_health(connection, rows), page.next_cursor, page.total_count)
 
 
 @hosts.get("/hosts/<uuid:host_id>", HostDetail)

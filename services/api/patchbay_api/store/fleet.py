@@ -66,24 +66,26 @@ def opinion_totals(connection: Connection) -> RowMapping:
 
 def state_totals(connection: Connection) -> list[RowMapping]:
     """Each state of a verdict: on how many hosts, and on how many of their packages."""
-    per_evaluation = (
-        select(host.c.evaluation_id, func.count().label("hosts")).group_by(host.c.evaluation_id).subquery()
+    # Hosts of one kind have equal counts: they are taken apart once for all of them.
+    alike = (
+        select(evaluation.c.state_counts, func.count().label("hosts"))
+        .select_from(host.join(evaluation, evaluation.c.id == host.c.evaluation_id))
+        .group_by(evaluation.c.state_counts)
+        .subquery("alike")
     )
     entry = (
-        func.jsonb_each(evaluation.c.state_counts)
+        func.jsonb_each(alike.c.state_counts)
         .table_valued(column("key", Text), column("value", JSONB), name="entry")
         .render_derived()
     )
-    packages = per_evaluation.c.hosts * cast(entry.c.value, Integer)
     return list(
         connection.execute(
             select(
                 entry.c.key.label("state"),
-                func.sum(per_evaluation.c.hosts).label("hosts"),
-                func.sum(packages).label("packages"),
+                func.sum(alike.c.hosts).label("hosts"),
+                func.sum(alike.c.hosts * cast(entry.c.value, Integer)).label("packages"),
             )
-            .select_from(per_evaluation.join(evaluation, evaluation.c.id == per_evaluation.c.evaluation_id))
-            .join(entry, true())
+            .select_from(alike.join(entry, true()))
             .group_by(entry.c.key)
         ).mappings()
     )

@@ -1,6 +1,6 @@
 """Hosts with their counts, and what one host's evaluation, packages and repositories are."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -92,6 +92,17 @@ def hosts() -> Select[Any]:
         evaluation.c.state_counts.label("states"),
         evaluation.c.evaluated_at,
     ).select_from(with_conclusions)
+
+
+def host_ids() -> Select[Any]:
+    """The id of every host. A list is filtered and sorted so, and only its page loaded: half the cost of `hosts`."""
+    return select(host.c.id).select_from(with_conclusions)
+
+
+def hosts_by_ids(connection: Connection, ids: Sequence[UUID]) -> list[RowMapping]:
+    """Those of `hosts`, in the order of the ids."""
+    found = {row["id"]: row for row in connection.execute(hosts().where(host.c.id.in_(ids))).mappings()}
+    return [found[each] for each in ids if each in found]
 
 
 def host_by_id(connection: Connection, host_id: UUID) -> RowMapping | None:
