@@ -141,6 +141,17 @@ def test_a_kept_report_can_be_processed_again(bench: IntakeBench) -> None:
     assert bench.rows("SELECT id, state, reason FROM receipt") == [(receipt_id, "evaluated", "")]
 
 
+@pytest.mark.parametrize("at", [1700000000.1234567, 1700000000.1234561])
+def test_a_report_is_not_older_than_itself(bench: IntakeBench, at: float) -> None:
+    """The database keeps microseconds, clocks give more."""
+    receipt_id = bench.report(host_report("bash-1.0-1"), at=at)
+    bench.offer(UPDATES, "bash-1.1-1")
+
+    bench.ask("report.reprocess-requested", ReprocessRequested(receipt_id))
+
+    assert bench.updates() == [("bash", "1.0-1", "1.1-1")]
+
+
 def test_an_older_kept_report_does_not_overwrite_a_newer_one(bench: IntakeBench) -> None:
     """Its receipt says why."""
     first = bench.report(host_report("bash-1.0-1"), at=1000)

@@ -89,8 +89,8 @@ class Engine:
         report = _report.decode(zstandard.ZstdDecompressor().decompress(body, max_output_size=self._max_bytes))
         stages.ended("decode")
         with self._database.transaction() as connection:
-            host = store.lock_host(connection, header.host_id)
-            if host is not None and host.last_at > header.received_at:
+            host = store.lock_host(connection, header.host_id, received_at=header.received_at)
+            if host is not None and host.is_newer:
                 store.store_receipt(
                     connection, header, "superseded", reason="A newer report of this host is already stored."
                 )

@@ -33,15 +33,19 @@ def touch_unchanged_host(connection: Connection, header: ReportReceived) -> int 
     return found.evaluation_id if found else None
 
 
-def lock_host(connection: Connection, host_id: UUID) -> Row[Any] | None:
-    """The stored host, locked against other reports of it until the transaction ends."""
+def lock_host(connection: Connection, host_id: UUID, *, received_at: float) -> Row[Any] | None:
+    """The stored host, locked against other reports of it until the transaction ends.
+
+    `is_newer`: it stands for a report received after `received_at` (Unix seconds). PostgreSQL compares, for it
+    rounds to microseconds, and a report must not seem older than itself.
+    """
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:host_id, 0))"), {"host_id": str(host_id)})
     return connection.execute(
         text("""
-            SELECT package_set_id, repository_set_id, last_report_at, extract(epoch FROM last_report_at) AS last_at
+            SELECT package_set_id, repository_set_id, last_report_at, last_report_at > to_timestamp(:at) AS is_newer
             FROM host WHERE id = :host_id FOR UPDATE
         """),
-        {"host_id": host_id},
+        {"host_id": host_id, "at": received_at},
     ).one_or_none()
 
 
