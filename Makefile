@@ -47,6 +47,7 @@ test-deploy: install-dev
 	@$(BIN)/python tests/deployment/trial.py
 
 check: install-dev
+	@setup/install-test-tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
