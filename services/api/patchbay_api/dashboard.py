@@ -96,13 +96,14 @@ class Dashboard(Schema):
 def get_dashboard() -> dict[str, Any]:
     """Count the fleet."""
     with context().database.transaction() as connection:
+        systems = fleet.totals_by_system(connection)
         return {
-            "hosts": fleet.host_totals(connection),
+            "hosts": fleet.sum_of(systems),
             "repositories": fleet.repository_totals(connection),
             "opinions": fleet.opinion_totals(connection),
             "states": _in_order(fleet.state_totals(connection)),
             "restarts": fleet.restart_totals(connection),
-            "operating_systems": fleet.operating_systems(connection),
+            "operating_systems": systems[: fleet.OPERATING_SYSTEM_COUNT],
             "waiting_host_count": approvals.waiting_count(connection),
             "dead_letter_count": fleet.dead_letter_count(connection),
         }
