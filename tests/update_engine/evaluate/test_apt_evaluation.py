@@ -326,6 +326,15 @@ def test_the_same_version_with_other_content_is_listed_if_the_content_is_known()
     assert judged(repositories, package("bash 1-1", content="aa")) == []
 
 
+def test_the_installed_version_is_written_as_the_index_writes_it() -> None:
+    """apt merges 0:1-1 of dpkg's list into 1-1 of the index where the content is the same."""
+    stable = repository("stable", offered("a 1-1", content="aa"), offered("a 2-1", content="bb"))
+
+    [update] = judged([stable], package("a 0:1-1", content="aa"))
+
+    assert (update.installed, update.candidate) == ("1-1", "2-1")
+
+
 def test_a_repository_that_calls_itself_a_rebuild_is_one() -> None:
     """Also where no repository with the originals is left to compare it with."""
     rebuilt = repository("same", offered("a 1-1", content="bb"), codename="bookworm-rebuild")

@@ -225,7 +225,8 @@ def _listed(
     return Verdict(
         name=package.name,
         arch=package.arch,
-        installed=package.evr,
+        # Of two texts of one version and content (1.0-1, 0:1.0-1) apt keeps the index's.
+        installed=package.evr if current is None else current.package.evr,
         state=state,
         listed=True,
         why=why_listed(package, candidate, versions, security, fixed),
