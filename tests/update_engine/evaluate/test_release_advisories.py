@@ -110,7 +110,9 @@ def test_rpm_fixes_need_the_architecture_and_the_module_stream(arch: str, module
     """A fix for aarch64, or in a stream that is not enabled, is not this package's."""
     fixed = fix("RLSA-1 tool 0:1.0-2", scheme="rpm", kind="binary", arch=arch, module=module)
 
-    assert judged("dnf", "tool 1.0-1", "tool 1.0-2", fixed).security is expected
+    verdict = judged("dnf", "tool 1.0-1", "tool 1.0-2", fixed)
+
+    assert (verdict.security, "RLSA-1" in verdict.why) == (expected, expected)
 
 
 def test_without_advisories_only_the_label_counts() -> None:

@@ -144,6 +144,8 @@ class DnfCatalog:
             )
         if package.arch != base.arch:
             advisories = ()
+        elif advisories:
+            why += f" It brings the fixes of {', '.join(advisories)}."
         return Verdict(
             name=package.name,
             arch=base.arch,
