@@ -1,6 +1,7 @@
 """Lists and their filters, one host and its updates, repositories, the dashboard."""
 
 import base64
+from datetime import date
 from types import ModuleType
 from typing import Any
 from uuid import uuid4
@@ -8,7 +9,7 @@ from uuid import uuid4
 import pytest
 from flask.testing import FlaskClient
 from patchbay_shared.db import Database
-from patchbay_shared.tables import receipt, repository
+from patchbay_shared.tables import lifecycle, receipt, repository
 from sqlalchemy import event, func, insert, text, update
 
 
@@ -185,6 +186,32 @@ def test_an_update_says_from_what_to_what_where_from_and_why(
     assert (found["installed"], found["candidate"]) == ("3.0.15-1~deb12u1", "3.0.17-1~deb12u2")
     assert (found["repository"], found["advisories"]) == (fleet_seed.SECURITY.id, ["DSA-5764-1", "DSA-5901-1"])
     assert found["why"].startswith("bookworm-security offers")
+
+
+def test_a_host_says_when_its_release_stops_getting_updates(
+    viewer: FlaskClient, database: Database, fleet: Any
+) -> None:
+    """By its os-release fields; without a calendar nothing is claimed."""
+    path = f"/api/v1/hosts/{fleet.hosts['web-01.example.com']}"
+    assert viewer.get(path).json["support"] is None
+    with database.transaction() as connection:
+        connection.execute(
+            insert(lifecycle).values(
+                ecosystem="debian",
+                version="12",
+                codename="bookworm",
+                name="Debian 12",
+                ends_on=date(2020, 6, 10),
+                source="test",
+            )
+        )
+
+    assert viewer.get(path).json["support"] == {
+        "name": "Debian 12",
+        "ends_on": "2020-06-10",
+        "extended_ends_on": None,
+        "ended": True,
+    }
 
 
 def test_packages_carry_hold_source_and_state(viewer: FlaskClient, fleet: Any) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from types import ModuleType
 from typing import Any
 
@@ -10,10 +10,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from patchbay_shared.db import Database
-from patchbay_shared.tables import opinion
+from patchbay_shared.tables import lifecycle, opinion
 from patchbay_web.pages.enrolment import install_line
 from patchbay_web.presentation import STATES, ago
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 FormToken = Callable[[FlaskClient, str], str]
 HOSTILE = "<script>alert(1)</script>"
@@ -88,6 +88,25 @@ def test_a_host_is_described_honestly(admin: FlaskClient, fleet: Any, name: str,
     page = admin.get(_host(fleet, name)).text
 
     assert re.findall(r'pb-pill is-\w+"><strong>([^<]+)', page) == expected
+
+
+def test_a_release_that_gets_no_more_updates_is_said(admin: FlaskClient, fleet: Any, database: Database) -> None:
+    """No outstanding update means little on such a host."""
+    with database.transaction() as connection:
+        connection.execute(
+            insert(lifecycle).values(
+                ecosystem="debian",
+                version="12",
+                codename="bookworm",
+                name="Debian 12",
+                ends_on=date(2020, 6, 10),
+                source="test",
+            )
+        )
+
+    page = admin.get(_host(fleet, "db-01.example.com")).text
+    assert "End of life" in page
+    assert "Debian 12 got its last free security updates on 2020-06-10." in page
 
 
 def test_an_update_shows_versions_origin_advisories_and_why(admin: FlaskClient, fleet: Any) -> None:

@@ -89,6 +89,19 @@ class Opinion(Schema):
     compared_at = fields.AwareDateTime(required=True, allow_none=True)
 
 
+class Support(Schema):
+    """Until when the host's distribution release gets security updates."""
+
+    name = fields.String(required=True)
+    ends_on = fields.Date(
+        required=True, allow_none=True, metadata={"description": "Last day of free updates for everybody."}
+    )
+    extended_ends_on = fields.Date(
+        required=True, allow_none=True, metadata={"description": "Last day of longer support."}
+    )
+    ended = fields.Boolean(required=True, metadata={"description": "`ends_on` is past."})
+
+
 class HostDetail(Host):
     """One host with everything that it says of itself."""
 
@@ -99,6 +112,9 @@ class HostDetail(Host):
         required=True,
         allow_none=True,
         metadata={"description": "null: the host's reports carry no list of its package manager."},
+    )
+    support = fields.Nested(
+        Support, required=True, allow_none=True, metadata={"description": "null: no calendar has its release."}
     )
     facts = fields.Dict(
         keys=fields.String(),
@@ -145,7 +161,12 @@ def get_host(host_id: UUID) -> dict[str, Any]:
     """Show one host."""
     with context().database.transaction() as connection:
         [found] = _with_health(connection, [host_or_404(connection, host_id)])
-        return {**found, "opinion": store.opinion_of(connection, host_id)}
+        release = found["facts"].get("os_release") or {}
+        return {
+            **found,
+            "opinion": store.opinion_of(connection, host_id),
+            "support": store.lifecycle_of(connection, release.get("ID") or "", release.get("VERSION_ID") or ""),
+        }
 
 
 @hosts.post("/hosts/<uuid:host_id>/evaluate", Requested, status=202, role="operator")

@@ -140,7 +140,8 @@ def advisory_url(advisory: str) -> str | None:
 def host_pills(host: dict[str, Any]) -> list[Pill]:
     """Freshness, updates, restart, repositories and second opinion of a host, each with the reason."""
     second = [_opinion(host)] if host["difference_count"] is not None else []
-    return [_fresh(host), _updates(host), _restart(host), _repositories(host), *second]
+    ended = [_ended(host["support"])] if (host.get("support") or {}).get("ended") else []
+    return [_fresh(host), _updates(host), _restart(host), _repositories(host), *ended, *second]
 
 
 def _fresh(host: dict[str, Any]) -> Pill:
@@ -182,6 +183,12 @@ def _repositories(host: dict[str, Any]) -> Pill:
         )
         return Pill("orange", "Incomplete", reason)
     return Pill("green", "Complete", f"{plural(count, 'repository', 'repositories')} read and current.")
+
+
+def _ended(support: dict[str, Any]) -> Pill:
+    longer = support["extended_ends_on"]
+    reason = f"{support['name']} got its last free security updates on {support['ends_on']}."
+    return Pill("red", "End of life", f"{reason} Longer support: until {longer}." if longer else reason)
 
 
 def _opinion(host: dict[str, Any]) -> Pill:

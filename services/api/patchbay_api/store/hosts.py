@@ -10,6 +10,7 @@ from patchbay_shared.report import ReportRepository
 from patchbay_shared.tables import (
     evaluation,
     host,
+    lifecycle,
     opinion,
     package,
     package_set,
@@ -137,6 +138,29 @@ def opinion_of(connection: Connection, host_id: UUID) -> RowMapping | None:
                 opinion.c.reported_at,
                 opinion.c.compared_at,
             ).where(opinion.c.host_id == host_id)
+        )
+        .mappings()
+        .one_or_none()
+    )
+
+
+def lifecycle_of(connection: Connection, ecosystem: str, version: str) -> RowMapping | None:
+    """The lifecycle of a distribution release by its os-release fields; None if no calendar has it.
+
+    Calendars of some vendors know major versions only: 9 is that of 9.5 then.
+    """
+    candidates = [version, version.partition(".")[0]]
+    return (
+        connection.execute(
+            select(
+                lifecycle.c.name,
+                lifecycle.c.ends_on,
+                lifecycle.c.extended_ends_on,
+                func.coalesce(lifecycle.c.ends_on < func.current_date(), False).label("ended"),
+            )
+            .where(lifecycle.c.ecosystem == ecosystem, lifecycle.c.version.in_(candidates))
+            .order_by(func.length(lifecycle.c.version).desc())
+            .limit(1)
         )
         .mappings()
         .one_or_none()
