@@ -16,7 +16,6 @@ MAX_REPOSITORIES = 2_000
 Short = Annotated[str, Meta(max_length=255)]
 Text = Annotated[str, Meta(max_length=4_096)]
 Word = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\s\x00-\x1f\x7f]+\Z")]
-Token = Annotated[str, Meta(max_length=255, pattern=r"^[^\s\x00-\x1f\x7f]*\Z")]
 Document = Annotated[str, Meta(max_length=1_000_000)]
 
 
@@ -36,11 +35,11 @@ class OsRelease(msgspec.Struct, frozen=True, omit_defaults=True):
 class ReportPackage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One installed package; install-only packages appear once per installed version."""
 
-    name: Word
-    version: Word
-    arch: Token = ""
-    epoch: Annotated[str, Meta(max_length=20, pattern=r"^[0-9]*\Z")] = ""
-    release: Token = ""
+    name: Short
+    version: Short
+    arch: Short = ""
+    epoch: Annotated[str, Meta(max_length=20)] = ""
+    release: Short = ""
     type: Annotated[str, Meta(max_length=10)] = ""
     """deb, rpm, pacman (also spelled arch) or gentoo."""
     status: Short = "installed"
