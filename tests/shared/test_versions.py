@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from debian.debian_support import NativeVersion
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from patchbay_shared.catalogue import Scheme
 from patchbay_shared.errors import InvalidVersion
@@ -154,6 +154,7 @@ def versions(draw: st.DrawFn, pieces: tuple[str, ...] = ()) -> str:
 @given(versions(("-",)), versions(("-",)))
 def test_deb_keys_order_as_python_debian(a: str, b: str) -> None:
     """The independent implementation of Debian Policy 5.6.12 and our keys never disagree."""
+    assume(not (a.endswith("-") or b.endswith("-")))  # dpkg refuses an empty revision, so it has no order
     left, right = NativeVersion(a), NativeVersion(b)
 
     assert key_order("deb", a, b) == (left > right) - (left < right)
