@@ -36,9 +36,9 @@ NOW = datetime.now(UTC)
 WAITING = UUID("5f1f3c6e-0d0c-4f4b-9d6e-1f2a3b4c5d6e")
 
 MAIN = ReportRepository(
-    id="deb.debian.org/debian bookworm main",
+    id="deb.example.org/debian bookworm main",
     type="deb",
-    urls=["http://deb.debian.org/debian"],
+    urls=["http://deb.example.org/debian"],
     suite="bookworm",
     components=["main", "contrib"],
 )

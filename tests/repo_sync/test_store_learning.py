@@ -13,6 +13,7 @@ from patchbay_shared.errors import InvalidInput
 from patchbay_shared.messages import REPOSITORY_REFERENCED, SYNC_REQUESTED, RepositoryNudge
 from patchbay_shared.report import ReportRepository
 from patchbay_shared.service import Context, WorkerThreads, run_once
+from sqlalchemy import text
 
 MAIN = ("main", "amd64")
 
@@ -127,6 +128,9 @@ def test_an_unreadable_nudge_is_refused() -> None:
 def test_an_unknown_repository_is_no_error(world: Any) -> None:
     """It may have been deleted while the message waited."""
     nudge_handler(world.database, world.bus)(nudge(SYNC_REQUESTED, uuid4()))
+
+    with world.database.transaction() as connection:
+        assert connection.execute(text("SELECT count(*) FROM repository")).scalar_one() == 0
 
 
 def test_the_running_service_goes_from_a_nudge_to_a_change(world: Any, apt_mirror: Any) -> None:

@@ -37,7 +37,7 @@ def test_a_mirror_shows_how_far_it_lags(admin: FlaskClient, path: str, database:
     _execute(
         database,
         "INSERT INTO mirror (repository_id, url, rank, state, published_at) SELECT repository_id, 'http://old.test',"
-        " 1, 'lagging', published_at - interval '21 h' FROM mirror WHERE url = 'http://deb.debian.org/debian'",
+        " 1, 'lagging', published_at - interval '21 h' FROM mirror WHERE url = 'http://deb.example.org/debian'",
     )
 
     page = admin.get(path).text
@@ -101,7 +101,7 @@ def test_addresses_of_one_archive_can_be_linked(
     _execute(
         database,
         f"INSERT INTO repository (id, type, name, url, suite, release) SELECT '{other}', 'deb', 'ftp',"
-        " 'http://ftp.test', suite, release FROM repository WHERE url = 'http://deb.debian.org/debian'",
+        " 'http://ftp.test', suite, release FROM repository WHERE url = 'http://deb.example.org/debian'",
     )
 
     page = admin.get("/repositories").text
@@ -117,7 +117,7 @@ def test_a_linked_repository_names_its_leader(admin: FlaskClient, path: str, dat
     _execute(
         database,
         "UPDATE repository SET linked_to = (SELECT id FROM repository WHERE url LIKE '%security%')"
-        " WHERE url = 'http://deb.debian.org/debian'",
+        " WHERE url = 'http://deb.example.org/debian'",
     )
 
     page = admin.get(path).text
