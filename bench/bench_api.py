@@ -221,7 +221,7 @@ def installed() -> Iterator[str]:
         try:
             yield uri
         finally:
-            server.stop()
+            server.cleanup()
 
 
 def signed_in(api: FlaskClient) -> FlaskClient:
@@ -282,7 +282,7 @@ def main() -> None:
         token = signed_in(api.test_client()).environ_base["HTTP_AUTHORIZATION"].removeprefix("Bearer ")
         browser.set_cookie("patchbay", token)
         measure_pages(browser, host, rounds // 2)
-        server.stop()
+        server.cleanup()
         database.close()
 
 

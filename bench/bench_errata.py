@@ -168,7 +168,7 @@ def postgres() -> Iterator[tuple[Path, str]]:
         try:
             yield folder, uri
         finally:
-            server.stop()
+            server.cleanup()
 
 
 def main() -> None:

@@ -181,7 +181,7 @@ def postgres() -> Iterator[tuple[Path, str]]:
         try:
             yield folder, uri
         finally:
-            server.stop()
+            server.cleanup()
 
 
 def main() -> None:

@@ -2,12 +2,10 @@
 
 import dataclasses
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable
 from importlib import metadata
-from types import FrameType
 from typing import Any
 
 from flask import Flask
@@ -20,7 +18,7 @@ from patchbay_shared.http import observe_requests
 from patchbay_shared.metrics import Sampled
 from patchbay_shared.migrate import require_current
 from patchbay_shared.proxies import TrustedProxies
-from patchbay_shared.service import Context, Service, WorkerThreads
+from patchbay_shared.service import Context, Service, WorkerThreads, until_signalled
 from patchbay_shared.settings import Settings, comma_separated
 from prometheus_client.multiprocess import mark_process_dead
 
@@ -92,28 +90,25 @@ def _run_workers(service: Service, settings: Settings) -> None:
     patiently(settings, context.bus.declare)
     assert service.workers is not None  # noqa: S101  (for mypy: the caller has asked)
     workers = WorkerThreads(context, service.workers(context))
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
+    stopping = threading.Event()
+    signalled = until_signalled()
 
     def threads_alive() -> None:
-        if stop.is_set():
+        if stopping.is_set():
             raise Unavailable("The process is stopping.")
         if dead := workers.dead():
             raise Unavailable(f"Worker threads ended: {', '.join(dead)}.")
 
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
     checks = {"database": context.database.ping, "broker": context.bus.ping, "workers": threads_alive}
     workers.start()
     monitoring = MonitoringServer(settings, monitoring_app(checks, _gauges(service, context)))
     log.info("service_started", service=service.name)
-    while not stop.wait(5.0):
+    while not signalled(5.0):
         if dead := workers.dead():
             log.error("worker_threads_ended", threads=dead)
             workers.stop()
             raise StartupError(f"Worker threads of {service.name} ended: {', '.join(dead)}.")
+    stopping.set()
     workers.stop(within_seconds=GRACE_SECONDS)
     monitoring.stop()
     context.database.close()

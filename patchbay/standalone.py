@@ -6,11 +6,9 @@ router in place of a reverse proxy.
 
 import dataclasses
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
-from types import FrameType
 
 from cheroot.wsgi import Server
 from flask import Flask
@@ -22,7 +20,7 @@ from patchbay_shared.embedded import EmbeddedPostgres, start_postgres
 from patchbay_shared.errors import StartupError, Unavailable
 from patchbay_shared.http import add_health
 from patchbay_shared.migrate import migrate
-from patchbay_shared.service import Context, WorkerThreads
+from patchbay_shared.service import Context, WorkerThreads, stop_together, until_signalled
 from patchbay_shared.settings import Settings
 
 from patchbay.router import Router, WsgiApp
@@ -38,27 +36,23 @@ def up(settings: Settings, *, announce: Callable[[str], None]) -> None:
     """Run until SIGINT or SIGTERM. Raises StartupError with the one line that the operator needs."""
     settings = dataclasses.replace(settings, data_dir=settings.data_dir.resolve())
     server = _bind(settings)
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
+    wait = until_signalled()
     postgres: EmbeddedPostgres | None = None
     try:
         if not settings.database_url:
             postgres = start_postgres(settings.data_dir / "postgres")
             _create_database(postgres)
             settings = dataclasses.replace(settings, database_url=postgres.get_uri(DATABASE))
-        _run(settings, server, stop, announce)
+        _run(settings, server, wait, announce)
     finally:
         server.stop()
         if postgres is not None:
-            postgres.stop()
+            postgres.cleanup()
 
 
-def _run(settings: Settings, server: Server, stop: threading.Event, announce: Callable[[str], None]) -> None:
+def _run(
+    settings: Settings, server: Server, wait: Callable[[float | None], bool], announce: Callable[[str], None]
+) -> None:
     owner = Database(settings.database_url, service=None, roles=False)
     migrate(owner, roles=settings.database_roles)
     settings = dataclasses.replace(
@@ -100,12 +94,11 @@ def _run(settings: Settings, server: Server, stop: threading.Event, announce: Ca
     serving.start()
     try:
         _welcome(settings, contexts["api"].database, announce)
-        stop.wait()
+        wait(None)
         announce("Stopping …")
     finally:
         server.stop()
-        for each in workers:
-            each.stop()
+        stop_together(workers)
         for context in contexts.values():
             context.database.close()
         owner.close()

@@ -16,7 +16,12 @@ class EmbeddedPostgres(Protocol):
 
     def psql(self, command: str) -> str: ...
 
-    def stop(self) -> None: ...
+    def cleanup(self) -> None:
+        """Leave the server; it stops with the last process that does. At exit it is done if it was not before.
+
+        (The wheel's own `stop` does not say that it is done: at exit it would be stopped once more, which takes
+        seconds where nobody reaps its zombie.)
+        """
 
 
 def start_postgres(folder: Path) -> EmbeddedPostgres:

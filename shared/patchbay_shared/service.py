@@ -1,9 +1,12 @@
 """What a service is, and how its threads run. Each service room's `service.py` makes one `Service`."""
 
+import queue
+import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 import structlog
@@ -17,6 +20,9 @@ from patchbay_shared.metrics import Source, timed_job
 from patchbay_shared.settings import Settings
 
 log = get_logger("service")
+
+STOP_SECONDS = 15.0
+"""How long a stopping process waits for its threads."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class WorkerThreads:
 
     def __init__(self, context: Context, workers: Workers) -> None:
         self._stop = threading.Event()
-        self._threads = [
+        self.threads = [
             threading.Thread(target=context.bus.consume, args=(each, self._stop), name=each.queue.name, daemon=True)
             for each in workers.subscriptions
         ] + [
@@ -81,19 +87,60 @@ class WorkerThreads:
         ]
 
     def start(self) -> None:
-        for thread in self._threads:
+        for thread in self.threads:
             thread.start()
 
-    def stop(self, *, within_seconds: float = 20.0) -> None:
-        """Ask all to finish what they are doing, and wait for them."""
+    def ask(self) -> None:
+        """Ask all to finish what they are doing, without waiting."""
         self._stop.set()
-        deadline = time.monotonic() + within_seconds
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def stop(self, *, within_seconds: float = STOP_SECONDS) -> None:
+        """Ask all to finish what they are doing, and wait for them."""
+        stop_together([self], within_seconds=within_seconds)
 
     def dead(self) -> list[str]:
         """Names of threads that ended by themselves: the process is not healthy."""
-        return [t.name for t in self._threads if not t.is_alive()] if not self._stop.is_set() else []
+        return [t.name for t in self.threads if not t.is_alive()] if not self._stop.is_set() else []
+
+
+def stop_together(groups: Sequence[WorkerThreads], *, within_seconds: float = STOP_SECONDS) -> None:
+    """Ask all threads of all `groups` to finish, and wait for them until one common time has passed.
+
+    A thread that does not end by then (a name server or a mirror that does not answer) is left behind: it is a
+    daemon, and what it had in hand belongs to a lease or to an unacknowledged message.
+    """
+    for group in groups:
+        group.ask()
+    deadline = time.monotonic() + within_seconds
+    for group in groups:
+        for thread in group.threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                log.warning("thread_left_behind", thread=thread.name)
+
+
+def until_signalled() -> Callable[[float | None], bool]:
+    """Take SIGINT and SIGTERM from now on; what is returned waits for one, and says whether it came in time.
+
+    A handler that sets a `threading.Event` can wait for ever for the lock that the very code it interrupts holds;
+    `SimpleQueue.put` is made for handlers (it is reentrant).
+    """
+    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        signals.put(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+
+    def wait(seconds: float | None = None) -> bool:
+        try:
+            signals.get(timeout=seconds)
+        except queue.Empty:
+            return False
+        return True
+
+    return wait
 
 
 def _repeat(job: Job, stop: threading.Event) -> None:

@@ -16,6 +16,10 @@ from typing import Any
 import requests
 
 PATCHBAY = [sys.executable, "-m", "patchbay"]
+_EVERY_PROCESS = {
+    "PYTHONFAULTHANDLER": "1",
+    "PATCHBAY_ERRATA_SOURCES": "none",  # tests ask nobody outside of this machine
+}
 
 
 def wait_for(condition: Callable[[], Any], *, within_seconds: float = 60.0, what: str = "condition") -> Any:
@@ -41,16 +45,23 @@ class Process:
         self.output = folder / f"{name}-{secrets.token_hex(3)}.log"
         with self.output.open("wb") as file:
             self.popen = subprocess.Popen(
-                command, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **environment}, cwd=folder
-            )
+                command, stdout=file, stderr=subprocess.STDOUT, cwd=folder,
+                env={**os.environ, **_EVERY_PROCESS, **environment},
+            )  # fmt: skip
 
     def text(self) -> str:
         return self.output.read_text(errors="replace")
 
     def stop(self, number: int = signal.SIGTERM, *, within_seconds: float = 40.0) -> int:
+        """The exit code. A process that does not stop in time shows what each of its threads is doing."""
         if self.popen.poll() is None:
             self.popen.send_signal(number)
-        return self.popen.wait(within_seconds)
+        try:
+            return self.popen.wait(within_seconds)
+        except subprocess.TimeoutExpired:
+            self.popen.send_signal(signal.SIGABRT)  # faulthandler writes the stacks
+            self.popen.wait(10)
+            raise AssertionError(f"did not stop within {within_seconds} s:\n{self.text()}") from None
 
 
 class Standalone:
