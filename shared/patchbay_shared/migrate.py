@@ -22,41 +22,59 @@ _MAY_BECOME = """
 """
 
 
+OLDEST_CODE = "0001"
+"""Newest revision that the oldest code knows which runs on this schema: migrations since then only added to it.
+
+Noted in the database, so that code which is replaced by this one goes on, and starts again if it must. A migration
+that takes something away raises this to the revision of the first code that does without it.
+"""
+_NOTE = "oldest code that runs on this schema: "
+
+
 def migrate(database: Database, *, roles: bool) -> None:
     """Upgrade to the newest revision, under an advisory lock; then hold grants equal to the tables' writers.
 
-    Raises StartupError if the schema is newer than the code, or if roles are wanted and may not be made.
+    A schema of newer code that this code can run on is left as it is. Raises StartupError if the schema is too new,
+    or if roles are wanted and may not be made.
     """
     with database.transaction() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         connection.execute(text("SET LOCAL lock_timeout = '30s'"))
-        require_known_revision(connection)
+        if require_usable_revision(connection):
+            log.info("schema_is_newer", revision=_revision(connection))
+            return
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        connection.execute(text(f"COMMENT ON TABLE alembic_version IS '{_NOTE}{OLDEST_CODE}'"))
         if roles:
             _apply_grants(connection)
 
 
 def require_current(database: Database) -> None:
-    """Raises StartupError unless the schema is the one that this code knows."""
+    """Raises StartupError unless the schema is the one that this code knows, or a newer one that it can run on."""
     with database.transaction() as connection:
-        require_known_revision(connection)
+        if require_usable_revision(connection):
+            return
         if _revision(connection) != _script().get_current_head():
             raise StartupError(
                 "The database schema is older than this version of Patchbay; run `patchbay migrate` first."
             )
 
 
-def require_known_revision(connection: Connection) -> None:
-    """Raises StartupError if a newer Patchbay has migrated this database."""
+def require_usable_revision(connection: Connection) -> bool:
+    """Whether newer code has migrated this database. Raises StartupError if this code cannot run on it any more."""
     revision = _revision(connection)
     known = {script.revision for script in _script().walk_revisions()}
-    if revision is not None and revision not in known:
+    if revision is None or revision in known:
+        return False
+    note = connection.scalar(text("SELECT obj_description('alembic_version'::regclass, 'pg_class')")) or ""
+    if not note.startswith(_NOTE) or note.removeprefix(_NOTE) not in known:
         raise StartupError(
             f"The database schema (revision {revision}) is newer than this version of Patchbay; "
             "install the newer version again, or restore a backup made before the upgrade."
         )
+    return True
 
 
 def _revision(connection: Connection) -> str | None:
