@@ -14,11 +14,13 @@ from patchbay_api.dashboard import dashboard
 from patchbay_api.dead_letters import dead_letters
 from patchbay_api.documentation import add_documentation
 from patchbay_api.enrolment import enrolment
+from patchbay_api.host_history import host_history
 from patchbay_api.host_updates import host_updates
 from patchbay_api.hosts import hosts
 from patchbay_api.lifecycles import lifecycles
 from patchbay_api.mirror_access import mirror_access
 from patchbay_api.mirrors import mirrors
+from patchbay_api.packages import packages
 from patchbay_api.problems import ProblemApi
 from patchbay_api.receipts import receipts
 from patchbay_api.repositories import repositories
@@ -32,6 +34,8 @@ RESOURCES = (
     dashboard,
     hosts,
     host_updates,
+    host_history,
+    packages,
     advisories,
     cves,
     lifecycles,

@@ -26,6 +26,8 @@ SERVICE = Service(
         "verdict",
         "package",
         "package_set",
+        "package_event",
+        "available_package",
         "repository_set",
         "repository",
         "repository_index",

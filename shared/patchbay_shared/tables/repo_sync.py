@@ -112,7 +112,7 @@ available_package = Table(
     Column("obsoletes", ARRAY(Text)),
     Column("relations", LargeBinary),
     Index("ix_available_package_index_digest", "index_id", "digest"),
-    Index("ix_available_package_name", "name"),
+    Index("ix_available_package_name", "name", postgresql_ops={"name": "text_pattern_ops"}),
     info={"writer": "repo-sync"},
 )
 
