@@ -14,6 +14,7 @@ from patchbay_api.dashboard import dashboard
 from patchbay_api.dead_letters import dead_letters
 from patchbay_api.documentation import add_documentation
 from patchbay_api.enrolment import enrolment
+from patchbay_api.groups import groups
 from patchbay_api.host_history import host_history
 from patchbay_api.host_updates import host_updates
 from patchbay_api.hosts import hosts
@@ -36,6 +37,7 @@ RESOURCES = (
     host_updates,
     host_history,
     packages,
+    groups,
     advisories,
     cves,
     lifecycles,

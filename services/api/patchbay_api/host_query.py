@@ -4,11 +4,11 @@ from typing import Any
 
 from marshmallow import fields, validate
 from patchbay_shared.tables import evaluation, host, reboot_verdict
-from sqlalchemy import ColumnElement, Select, Text, type_coerce
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ColumnElement, Select
 
 from patchbay_api.paging import Moment, Number, PageQuery, text_field
 from patchbay_api.store import hosts as store
+from patchbay_api.store import labels
 from patchbay_api.verdict_states import STATES
 
 SORTS: dict[str, tuple[ColumnElement[Any], Any]] = {
@@ -42,6 +42,7 @@ class HostQuery(PageQuery):
     q = text_field("Part of the host name, upper or lower case.")
     os = text_field("The operating system, exactly as listed.")
     tag = text_field("One of the host's tags.")
+    group = text_field("The name of its group.")
     updates = fields.Boolean(metadata={"description": "Whether any update is outstanding."})
     security = fields.Boolean(metadata={"description": "Whether any outstanding update is a security fix."})
     state = fields.String(
@@ -70,7 +71,9 @@ def filtered_hosts(query: dict[str, Any]) -> Select[Any]:
     if query.get("os"):
         statement = statement.where(host.c.os_name == query["os"])
     if query.get("tag"):
-        statement = statement.where(type_coerce(host.c.tags, ARRAY(Text)).contains([query["tag"]]))
+        statement = statement.where(labels.tagged(query["tag"]))
+    if query.get("group"):
+        statement = statement.where(labels.in_group(query["group"]))
     if query.get("state"):
         statement = statement.where(evaluation.c.state_counts.has_key(query["state"]))
     if query.get("reboot_rule"):

@@ -26,7 +26,13 @@ class Host(Schema):
     os = fields.String(required=True)
     arch = fields.String(required=True)
     kernel = fields.String(required=True)
-    tags = fields.List(fields.String(), required=True)
+    group = fields.String(required=True, allow_none=True, metadata={"description": "null: in none."})
+    tags = fields.List(
+        fields.String(), required=True, metadata={"description": "Those that it reports and those set by operators."}
+    )
+    operator_tags = fields.List(
+        fields.String(), required=True, metadata={"description": "Those of them that operators have set."}
+    )
     updates = fields.Integer(
         required=True,
         allow_none=True,
@@ -105,6 +111,7 @@ class Support(Schema):
 class HostDetail(Host):
     """One host with everything that it says of itself."""
 
+    notes = fields.String(required=True, metadata={"description": "What operators have written down."})
     machine_id = fields.String(required=True)
     boot_id = fields.String(required=True)
     opinion = fields.Nested(

@@ -1,6 +1,7 @@
 """The API: every read and every operator's action, as JSON below /api/v1.
 
-Reads all tables. Writes accounts, sessions, enrolment tokens and approvals. Publishes
+Reads all tables. Writes accounts, sessions, enrolment tokens, approvals, and the
+groups, tags and notes of hosts. Publishes
 what operators ask for, which repo-sync and update-engine act on.
 """
 
@@ -48,7 +49,15 @@ SERVICE = Service(
         "exploit_score",
         "lifecycle",
     ),
-    writes=("user_account", "user_session", "enrolment_token", "host_approval", "mirror_access"),
+    writes=(
+        "user_account",
+        "user_session",
+        "enrolment_token",
+        "host_approval",
+        "mirror_access",
+        "host_group",
+        "host_label",
+    ),
     publishes=(
         DEAD_LETTERS_REQUESTED,
         EVALUATION_REQUESTED,

@@ -17,6 +17,7 @@ from patchbay_shared.tables.errata import (
     lifecycle,
 )
 from patchbay_shared.tables.host_conclusions import opinion, reboot_verdict
+from patchbay_shared.tables.host_labels import host_group, host_label
 from patchbay_shared.tables.ingest import host_credential
 from patchbay_shared.tables.metadata import SERVICES, metadata
 from patchbay_shared.tables.repo_sync import (
@@ -57,6 +58,8 @@ __all__ = [
     "host",
     "host_approval",
     "host_credential",
+    "host_group",
+    "host_label",
     "known_exploited",
     "lifecycle",
     "metadata",

@@ -183,6 +183,7 @@ host = Table(
     at("last_report_at"),
     at("collected_at", nullable=True),
     at("changed_at"),
+    Index("ix_host_tags", "tags", postgresql_using="gin"),
     info={"writer": "update-engine"},
 )
 

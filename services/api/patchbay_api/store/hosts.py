@@ -10,6 +10,8 @@ from patchbay_shared.report import ReportRepository
 from patchbay_shared.tables import (
     evaluation,
     host,
+    host_group,
+    host_label,
     lifecycle,
     opinion,
     package,
@@ -30,6 +32,8 @@ from sqlalchemy import (
     func,
     select,
 )
+
+from patchbay_api.store.labels import all_tags, operator_tags
 
 SILENT_AFTER = timedelta(hours=24)
 """A host that has not reported for so long is called silent."""
@@ -78,7 +82,9 @@ def hosts() -> Select[Any]:
         host.c.os_name.label("os"),
         host.c.arch,
         host.c.kernel,
-        host.c.tags,
+        all_tags.label("tags"),
+        operator_tags.label("operator_tags"),
+        host_group.c.name.label("group"),
         reboot_required.label("reboot_required"),
         reboot_verdict.c.why.label("reboot_why"),
         reboot_verdict.c.rule.label("reboot_rule"),
@@ -92,7 +98,11 @@ def hosts() -> Select[Any]:
         evaluation.c.security_count.label("security"),
         evaluation.c.state_counts.label("states"),
         evaluation.c.evaluated_at,
-    ).select_from(with_conclusions)
+    ).select_from(
+        with_conclusions.outerjoin(host_label, host_label.c.host_id == host.c.id).outerjoin(
+            host_group, host_group.c.id == host_label.c.group_id
+        )
+    )
 
 
 def host_ids() -> Select[Any]:
@@ -119,6 +129,7 @@ def host_by_id(connection: Connection, host_id: UUID) -> RowMapping | None:
                 host.c.changed_at,
                 host.c.evaluation_id,
                 host.c.package_set_id,
+                func.coalesce(host_label.c.notes, "").label("notes"),
             )
             .where(host.c.id == host_id)
         )
