@@ -16,6 +16,7 @@ SYNC_REQUESTED = "sync.requested"
 REPOSITORY_OPERATED = "repository.operated"
 REPOSITORY_CHANGED = "repository.changed"
 ADVISORIES_CHANGED = "advisories.changed"
+JUDGING_REPOSITORIES_CHANGED = "judging-repositories.changed"
 HOST_EVALUATED = "host.evaluated"
 EVALUATION_REQUESTED = "evaluation.requested"
 REPORT_REPROCESS_REQUESTED = "report.reprocess-requested"
@@ -32,7 +33,9 @@ class QueueSpec:
 
 
 FRESH_REPORTS = QueueSpec("update-engine.reports", (REPORT_RECEIVED,))
-RECALCULATION = QueueSpec("update-engine.recalculation", (REPOSITORY_CHANGED, ADVISORIES_CHANGED))
+RECALCULATION = QueueSpec(
+    "update-engine.recalculation", (REPOSITORY_CHANGED, ADVISORIES_CHANGED, JUDGING_REPOSITORIES_CHANGED)
+)
 OPERATOR = QueueSpec(
     "update-engine.operator", (EVALUATION_REQUESTED, REPORT_REPROCESS_REQUESTED, DEAD_LETTERS_REQUESTED)
 )
@@ -116,6 +119,10 @@ class AdvisoriesChanged(msgspec.Struct, frozen=True):
 
     source: str
     changes: list[AdvisoryChange]
+
+
+class JudgingRepositoriesChanged(msgspec.Struct, frozen=True):
+    """Body of JUDGING_REPOSITORIES_CHANGED: operators decided by which repositories hosts are judged."""
 
 
 class EvaluationRequested(msgspec.Struct, frozen=True):

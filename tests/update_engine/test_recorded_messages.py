@@ -29,6 +29,7 @@ def test_the_engine_handles_what_any_version_has_queued(
         messages.MESSAGE_DEAD: bench.engine.message_died,
         messages.REPOSITORY_CHANGED: bench.engine.recalculate,
         messages.ADVISORIES_CHANGED: bench.engine.recalculate,
+        messages.JUDGING_REPOSITORIES_CHANGED: bench.engine.recalculate,
     } | dict.fromkeys(messages.OPERATOR.routing_keys, requests.handle)
     consumed = (messages.FRESH_REPORTS, messages.REFUSALS, messages.DEAD_LETTERS, messages.RECALCULATION)
     assert set(handled_by) == {key for queue in (*consumed, messages.OPERATOR) for key in queue.routing_keys}

@@ -21,6 +21,7 @@ from patchbay_api.hosts import hosts
 from patchbay_api.lifecycles import lifecycles
 from patchbay_api.mirror_access import mirror_access
 from patchbay_api.mirrors import mirrors
+from patchbay_api.os_groups import os_groups
 from patchbay_api.packages import packages
 from patchbay_api.problems import ProblemApi
 from patchbay_api.receipts import receipts
@@ -38,6 +39,7 @@ RESOURCES = (
     host_history,
     packages,
     groups,
+    os_groups,
     advisories,
     cves,
     lifecycles,

@@ -13,6 +13,7 @@ from patchbay_api.hosts import host_or_404
 from patchbay_api.paging import Key, Number, Page, PageQuery, fetch_page, page_of, text_field
 from patchbay_api.resource import Resource, context
 from patchbay_api.store import hosts as store
+from patchbay_api.store.os_groups import choice_of_host
 from patchbay_api.verdict_states import STATES
 
 host_updates = Resource("host-content", "What is installed on one host, what is outstanding, and from where.")
@@ -90,6 +91,8 @@ class HostRepository(Schema):
     security = fields.Boolean(
         required=True, allow_none=True, metadata={"description": "Holds security fixes; null: nobody said."}
     )
+    origin = fields.String(required=True, metadata={"description": "host: it configures it; group: see `group`"})
+    judging = fields.Boolean(required=True, metadata={"description": "The host's updates are judged by it."})
     known = fields.Boolean(
         required=True, metadata={"description": "`GET /repositories/{repository_id}` has more; false: never crawled."}
     )
@@ -104,6 +107,14 @@ class HostRepositories(Schema):
     """All repositories of a host, in its order."""
 
     items = fields.List(fields.Nested(HostRepository), required=True)
+    use_host_repos = fields.Boolean(
+        required=True, metadata={"description": "It is judged by its own repositories, not by its group's."}
+    )
+    choice = fields.Boolean(
+        required=True, allow_none=True, metadata={"description": "What was decided for this host; null: nothing."}
+    )
+    group_id = fields.Integer(required=True, allow_none=True, metadata={"description": "Of its operating system."})
+    group = fields.String(required=True, allow_none=True)
 
 
 @host_updates.get("/hosts/<uuid:host_id>/updates", page_of(Update, "UpdatePage"), query=UpdateQuery)
@@ -146,18 +157,32 @@ def list_host_packages(query: dict[str, Any], host_id: UUID) -> Page:
 
 @host_updates.get("/hosts/<uuid:host_id>/repositories", HostRepositories)
 def list_host_repositories(host_id: UUID) -> dict[str, Any]:
-    """List a host's repositories in its own order."""
+    """List a host's repositories in its own order; then those of its group, where it is judged by them."""
     with context().database.transaction() as connection:
-        set_id = host_or_404(connection, host_id)["repository_set_id"]
-        configured = [(repository_id(each), each) for each in store.configured_repositories(connection, set_id)]
-        known = store.known_repositories(connection, {identity for identity, _ in configured})
-    return {"items": [_host_repository(identity, each, known.get(identity)) for identity, each in configured]}
+        set_id = host_or_404(connection, host_id)["own_repository_set_id"]
+        decided = choice_of_host(connection, host_id)
+        by_group = decided["group_set_id"] is not None
+        entries = [(each, "host", not by_group) for each in store.configured_repositories(connection, set_id)]
+        if by_group:
+            group = store.configured_repositories(connection, decided["group_set_id"])
+            entries += [(each, "group", True) for each in group]
+        known = store.known_repositories(connection, {repository_id(each) for each, _, _ in entries})
+    return {
+        "items": [
+            {**_host_repository(each, known.get(repository_id(each))), "origin": origin, "judging": judging}
+            for each, origin, judging in entries
+        ],
+        "use_host_repos": not by_group,
+        "choice": decided["choice"],
+        "group_id": decided["group_id"],
+        "group": decided["group"],
+    }
 
 
-def _host_repository(identity: UUID, configured: ReportRepository, known: RowMapping | None) -> dict[str, Any]:
+def _host_repository(configured: ReportRepository, known: RowMapping | None) -> dict[str, Any]:
     labelled = known["security"] if known else None
     return {
-        "repository_id": identity,
+        "repository_id": repository_id(configured),
         "id": configured.id,
         "name": configured.name or configured.id,
         "type": configured.type,

@@ -8,6 +8,7 @@ what operators ask for, which repo-sync and update-engine act on.
 from patchbay_shared.messages import (
     DEAD_LETTERS_REQUESTED,
     EVALUATION_REQUESTED,
+    JUDGING_REPOSITORIES_CHANGED,
     REPORT_REPROCESS_REQUESTED,
     REPOSITORY_OPERATED,
     SYNC_REQUESTED,
@@ -48,6 +49,7 @@ SERVICE = Service(
         "known_exploited",
         "exploit_score",
         "lifecycle",
+        "group_repository_set",
     ),
     writes=(
         "user_account",
@@ -55,12 +57,17 @@ SERVICE = Service(
         "enrolment_token",
         "host_approval",
         "mirror_access",
+        "os_group",
+        "os_group_repository",
+        "os_variant_group",
+        "host_repository_choice",
         "host_group",
         "host_label",
     ),
     publishes=(
         DEAD_LETTERS_REQUESTED,
         EVALUATION_REQUESTED,
+        JUDGING_REPOSITORIES_CHANGED,
         REPORT_REPROCESS_REQUESTED,
         REPOSITORY_OPERATED,
         SYNC_REQUESTED,

@@ -55,13 +55,15 @@ def conclude_from_report(
 def compare_waiting_opinions(connection: Connection, host_ids: list[UUID]) -> None:
     """Compare the lists of those hosts that were not compared yet and whose repositories are all crawled.
 
-    Once a report: what the catalogue learns later is no difference of opinion.
+    Once a report: what the catalogue learns later is no difference of opinion. Nor is it one where a host is
+    judged by other repositories than its package manager reads.
     """
     waiting = connection.execute(
         text("""
             SELECT o.host_id, h.evaluation_id, o.client::text AS client
             FROM opinion o JOIN host h ON h.id = o.host_id JOIN evaluation e ON e.id = h.evaluation_id
             WHERE o.host_id = ANY(CAST(:host_ids AS uuid[])) AND o.compared_at IS NULL AND e.incomplete_count = 0
+              AND h.group_repository_set_id IS NULL
             ORDER BY o.host_id FOR UPDATE OF o
         """),
         {"host_ids": host_ids},

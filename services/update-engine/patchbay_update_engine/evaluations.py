@@ -127,33 +127,34 @@ class StaleHost(msgspec.Struct, frozen=True):
     host_id: UUID
     package_set_id: int
     repository_set_id: int
+    """What it is judged by: its own, or that of its operating system's group."""
     machine_id: str
     evaluation_id: int | None
 
 
 _STALE = """
-    SELECT h.id AS host_id, h.package_set_id, h.repository_set_id, h.machine_id, h.evaluation_id
+    SELECT h.id AS host_id, h.package_set_id, now.id AS repository_set_id, h.machine_id, h.evaluation_id
     FROM host h
     JOIN (
         SELECT rs.id, rs.ecosystem, rs.distro_release,
-               array_agg(coalesce(r.generation, 0) ORDER BY u.position) AS generations
+               array_agg(coalesce(r.generation, 0) ORDER BY u.position) FILTER (WHERE u.id IS NOT NULL) AS generations
         FROM repository_set rs
-        CROSS JOIN LATERAL unnest(rs.repository_ids) WITH ORDINALITY u (id, position)
+        LEFT JOIN LATERAL unnest(rs.repository_ids) WITH ORDINALITY u (id, position) ON true
         LEFT JOIN repository r ON r.id = u.id
         GROUP BY rs.id
-    ) now ON now.id = h.repository_set_id
+    ) now ON now.id = coalesce(h.group_repository_set_id, h.repository_set_id)
     LEFT JOIN advisory_release ar ON ar.ecosystem = now.ecosystem AND ar.distro_release = now.distro_release
     LEFT JOIN evaluation e ON e.id = h.evaluation_id
     WHERE (e.id IS NULL OR e.advisory_generation <> coalesce(ar.generation, 0)
-           OR e.rules_version <> :rules_version OR e.catalogue_generations <> now.generations
-           OR e.package_set_id <> h.package_set_id OR e.repository_set_id <> h.repository_set_id)
+           OR e.rules_version <> :rules_version OR e.catalogue_generations <> coalesce(now.generations, '{}')
+           OR e.package_set_id <> h.package_set_id OR e.repository_set_id <> now.id)
 """
 
 
 def hosts_awaiting_evaluation(connection: Connection, limit: int = 10_000) -> list[StaleHost]:
     """Found by comparing what was judged with what there is: whatever message was lost, this finds it."""
     rows = connection.execute(
-        text(_STALE + " ORDER BY h.repository_set_id, h.package_set_id LIMIT :limit"),
+        text(_STALE + " ORDER BY now.id, h.package_set_id LIMIT :limit"),
         {"rules_version": RULES_VERSION, "limit": limit},
     )
     return [StaleHost(**row._mapping) for row in rows]
@@ -163,8 +164,9 @@ def hosts_by_id(connection: Connection, host_ids: list[UUID]) -> list[StaleHost]
     """The same, for hosts that somebody named."""
     rows = connection.execute(
         text("""
-            SELECT id AS host_id, package_set_id, repository_set_id, machine_id, evaluation_id
-            FROM host WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY repository_set_id, package_set_id
+            SELECT id AS host_id, package_set_id, coalesce(group_repository_set_id, repository_set_id)
+                   AS repository_set_id, machine_id, evaluation_id
+            FROM host WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY 3, package_set_id
         """),
         {"ids": host_ids},
     )

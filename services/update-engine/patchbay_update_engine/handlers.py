@@ -15,6 +15,7 @@ from patchbay_shared.log import get_logger
 from patchbay_shared.messages import (
     ADVISORIES_CHANGED,
     HOST_EVALUATED,
+    JUDGING_REPOSITORIES_CHANGED,
     REPORT_RECEIVED,
     REPOSITORY_REFERENCED,
     AdvisoriesChanged,
@@ -40,6 +41,7 @@ from patchbay_update_engine.evaluations import (
     hosts_by_id,
     note_unaffected,
 )
+from patchbay_update_engine.group_sets import apply_decisions, judging_set
 from patchbay_update_engine.kept import keep_report, remove_old_reports
 from patchbay_update_engine.sets import (
     InstalledSet,
@@ -112,9 +114,10 @@ class Engine:
                 store.store_package_event(
                     connection, header.host_id, header.received_at, host.package_set_id, installed
                 )
+            judged_by = judging_set(connection, header.host_id, repository_set)
             stages.ended("store")
             evaluation_id = evaluation_of(
-                connection, installed, repository_set, self._catalogues, machine_id=report.machine_id
+                connection, installed, judged_by, self._catalogues, machine_id=report.machine_id
             )
             stages.ended("evaluate")
             store.set_evaluation(connection, [header.host_id], evaluation_id)
@@ -150,8 +153,10 @@ class Engine:
             store.store_receipt(connection, header, "refused", reason=refused.reason)
 
     def recalculate(self, delivery: Delivery) -> None:
-        """REPOSITORY_CHANGED or ADVISORIES_CHANGED."""
-        if delivery.routing_key == ADVISORIES_CHANGED:
+        """REPOSITORY_CHANGED, ADVISORIES_CHANGED or JUDGING_REPOSITORIES_CHANGED."""
+        if delivery.routing_key == JUDGING_REPOSITORIES_CHANGED:
+            self.evaluate_stale(threading.Event())
+        elif delivery.routing_key == ADVISORIES_CHANGED:
             self.advisories_changed(delivery)
         else:
             self.repository_changed(delivery)
@@ -182,7 +187,11 @@ class Engine:
         self._evaluate(hosts, threading.Event())
 
     def evaluate_stale(self, stop: threading.Event) -> None:
-        """The sweep: every host whose evaluation is of an older catalogue or of older rules."""
+        """The sweep: every host whose evaluation is of an older catalogue, of older rules or other repositories."""
+        with self._database.transaction() as connection:
+            moved = apply_decisions(connection)
+        if moved:
+            log.info("judging_repositories_changed", host_count=moved)
         while not stop.is_set():
             with self._database.transaction() as connection:
                 hosts = hosts_awaiting_evaluation(connection)

@@ -49,6 +49,7 @@ class RepositorySet(msgspec.Struct, frozen=True):
     document: RepositorySetDocument
     new_references: bool = False
     """Whether some repository or index was never named before."""
+    is_new: bool = False
 
 
 class PackageMemory:
@@ -155,9 +156,19 @@ def store_repository_set(connection: Connection, report: Report) -> RepositorySe
     document = RepositorySetDocument(
         repositories=report.repos or [], policy=policy_of(report), known=report.repos is not None
     )
-    digest = hashlib.blake2b(msgspec.msgpack.encode(document), digest_size=16).digest()
+    stored = intern_repository_set(connection, document)
+    if not stored.is_new:
+        return stored
     enabled = [each for each in document.repositories if each.enabled and location(each)]
-    repository_ids = sorted({repository_id(each) for each in enabled})
+    return msgspec.structs.replace(stored, new_references=_store_references(connection, enabled, report))
+
+
+def intern_repository_set(connection: Connection, document: RepositorySetDocument) -> RepositorySet:
+    """The set of a document, made if it is new; its references are not noted."""
+    digest = hashlib.blake2b(msgspec.msgpack.encode(document), digest_size=16).digest()
+    repository_ids = sorted(
+        {repository_id(each) for each in document.repositories if each.enabled and location(each)}
+    )
     row = connection.execute(
         text("SELECT id FROM repository_set WHERE digest = :digest"), {"digest": digest}
     ).one_or_none()
@@ -176,7 +187,7 @@ def store_repository_set(connection: Connection, report: Report) -> RepositorySe
             "document": msgspec.json.encode(document).decode(),
         },
     ).one()
-    return RepositorySet(row.id, repository_ids, document, _store_references(connection, enabled, report))
+    return RepositorySet(row.id, repository_ids, document, is_new=True)
 
 
 def load_repository_set(connection: Connection, set_id: int) -> RepositorySet:

@@ -20,6 +20,13 @@ from patchbay_shared.tables.host_conclusions import opinion, reboot_verdict
 from patchbay_shared.tables.host_labels import host_group, host_label
 from patchbay_shared.tables.ingest import host_credential
 from patchbay_shared.tables.metadata import SERVICES, metadata
+from patchbay_shared.tables.os_groups import (
+    group_repository_set,
+    host_repository_choice,
+    os_group,
+    os_group_repository,
+    os_variant_group,
+)
 from patchbay_shared.tables.repo_sync import (
     available_package,
     mirror,
@@ -55,17 +62,22 @@ __all__ = [
     "errata_source",
     "evaluation",
     "exploit_score",
+    "group_repository_set",
     "host",
     "host_approval",
     "host_credential",
     "host_group",
     "host_label",
+    "host_repository_choice",
     "known_exploited",
     "lifecycle",
     "metadata",
     "mirror",
     "mirror_access",
     "opinion",
+    "os_group",
+    "os_group_repository",
+    "os_variant_group",
     "package",
     "package_event",
     "package_set",

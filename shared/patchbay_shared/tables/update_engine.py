@@ -177,6 +177,13 @@ host = Table(
     Column("content_digest", LargeBinary, nullable=False, comment="of the last stored report's content"),
     Column("package_set_id", Integer, ForeignKey("package_set.id"), nullable=False, index=True),
     Column("repository_set_id", Integer, ForeignKey("repository_set.id"), nullable=False, index=True),
+    Column(
+        "group_repository_set_id",
+        Integer,
+        ForeignKey("repository_set.id"),
+        index=True,
+        comment="what it is judged by instead of its own repository_set_id; null: by its own",
+    ),
     Column("evaluation_id", BigInteger, ForeignKey("evaluation.id"), index=True),
     Column("package_count", Integer, nullable=False),
     at("first_report_at"),

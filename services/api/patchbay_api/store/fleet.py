@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from patchbay_api.store.hosts import (
     incomplete_sets,
+    judging_set_id,
     reboot_required,
     security,
     silent,
@@ -38,7 +39,7 @@ def totals_by_system(connection: Connection) -> list[RowMapping]:
     return list(
         connection.execute(
             select(host.c.os_name.label("os"), *(total.label(name) for name, total in _TOTALS.items()))
-            .select_from(with_conclusions.outerjoin(_incomplete, _incomplete.c.set_id == host.c.repository_set_id))
+            .select_from(with_conclusions.outerjoin(_incomplete, _incomplete.c.set_id == judging_set_id))
             .group_by(host.c.os_name)
             .order_by(func.count().desc(), host.c.os_name)
         ).mappings()

@@ -64,7 +64,9 @@ def incomplete_sets() -> Subquery:
     )
 
 
-incomplete: ColumnElement[bool] = host.c.repository_set_id.in_(select(incomplete_sets().c.set_id))
+judging_set_id: ColumnElement[int] = func.coalesce(host.c.group_repository_set_id, host.c.repository_set_id)
+"""The repositories that a host is judged by: its own, or those of its operating system's group."""
+incomplete: ColumnElement[bool] = judging_set_id.in_(select(incomplete_sets().c.set_id))
 
 
 with_conclusions: FromClause = (
@@ -92,7 +94,7 @@ def hosts() -> Select[Any]:
         host.c.machine_id_shared,
         host.c.package_count,
         host.c.last_report_at,
-        host.c.repository_set_id,
+        judging_set_id.label("repository_set_id"),
         silent.label("silent"),
         evaluation.c.listed_count.label("updates"),
         evaluation.c.security_count.label("security"),
@@ -130,6 +132,7 @@ def host_by_id(connection: Connection, host_id: UUID) -> RowMapping | None:
                 host.c.evaluation_id,
                 host.c.package_set_id,
                 func.coalesce(host_label.c.notes, "").label("notes"),
+                host.c.repository_set_id.label("own_repository_set_id"),
             )
             .where(host.c.id == host_id)
         )
