@@ -112,7 +112,8 @@ def _apply_grants(connection: Connection) -> None:
             connection.execute(text(f'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{role(service)}"'))
             connection.execute(text(f'GRANT TEMPORARY ON DATABASE "{_database(connection)}" TO "{role(service)}"'))
     for table in metadata.sorted_tables:
-        connection.execute(text(f'GRANT INSERT, UPDATE, DELETE ON "{table.name}" TO "{role(table.info["writer"])}"'))
+        rights = "INSERT" if table.info.get("append_only") else "INSERT, UPDATE, DELETE"
+        connection.execute(text(f'GRANT {rights} ON "{table.name}" TO "{role(table.info["writer"])}"'))
 
 
 def _database(connection: Connection) -> str:

@@ -85,6 +85,7 @@ class Settings:
         False, "Mark the session cookie Secure; turn on where Patchbay is served over HTTPS."
     )
     session_seconds: int = _setting(43_200, "How long a browser session lasts.")
+    password_min_length: int = _setting(12, "Fewest characters of a password that somebody chooses.")
     engine_threads: int = _setting(1, "Report-handling threads of an update-engine process.")
     kept_reports: int = _setting(2, "Reports of each host that are kept as they arrived, the newest ones.")
     kept_report_days: int = _setting(30, "How long reports are kept as they arrived.")

@@ -122,7 +122,7 @@ def test_a_viewer_may_not_make_enrolment_tokens(viewer: FlaskClient) -> None:
     answer = viewer.post("/api/v1/enrolment-tokens", json={"name": "x"})
 
     assert answer.status_code == 403
-    assert "role operator" in answer.json["detail"]
+    assert "permission enrolment.operate" in answer.json["detail"]
 
 
 def test_the_first_administrator_is_made_once(database_of: Callable[[str | None], Database]) -> None:

@@ -1,4 +1,4 @@
-"""Passwords, the first administrator, and the tokens that let hosts enrol."""
+"""Passwords and what they must be like, the first administrator, and the tokens that let hosts enrol."""
 
 import secrets
 import threading
@@ -10,6 +10,7 @@ from patchbay_shared.errors import InvalidInput
 from patchbay_shared.tables import user_account
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
+from zxcvbn import zxcvbn
 
 from patchbay_api.auth import token_hash
 from patchbay_api.store import accounts as store
@@ -18,6 +19,31 @@ _HASHER = PasswordHasher()
 _DUMMY_HASH = _HASHER.hash(secrets.token_hex(16))
 _HASHING = threading.BoundedSemaphore(4)
 """Each argon2 run takes 64 MiB: more than a few at once would let strangers exhaust the memory."""
+
+
+LONGEST_PASSWORD = 500
+_JUDGED_CHARACTERS = 64
+"""How much of a password is judged: the cost grows with the square of its length."""
+_WANTED_SCORE = 3
+"""zxcvbn's "safely unguessable": about 10^8 guesses, each of which costs an argon2 run."""
+
+
+def password_complaint(password: str, username: str, *, min_length: int) -> str | None:
+    """What is wrong with a new password; None: nothing. No rules of character classes (NIST SP 800-63B, 3.1.1.2)."""
+    if len(password) < min_length:
+        return f"It needs at least {min_length} characters."
+    if username and username.lower() in password.lower():
+        return "It must not contain the user name."
+    judged = zxcvbn(password[:_JUDGED_CHARACTERS], user_inputs=[username, "patchbay"])
+    if judged["score"] < _WANTED_SCORE:
+        why = judged["feedback"]["warning"] or "It is easy to guess."
+        return f"{why.rstrip('.')}. Several words that do not belong together make a good one."
+    return None
+
+
+def new_password() -> str:
+    """A random one, for somebody who will choose their own: 120 bits."""
+    return secrets.token_urlsafe(15)
 
 
 def hash_password(password: str) -> str:
@@ -30,7 +56,7 @@ def password_holds(password_hash: str | None, password: str) -> bool:
     """Whether the password is the right one; takes as long when there is no hash to compare with."""
     with _HASHING:
         try:
-            return _HASHER.verify(password_hash or _DUMMY_HASH, password) and password_hash is not None
+            return _HASHER.verify(password_hash or _DUMMY_HASH, password) and bool(password_hash)
         except (VerificationError, InvalidHashError):
             return False
 
@@ -51,7 +77,7 @@ def ensure_first_admin(database: Database, username: str, password: str | None) 
     with database.transaction() as connection:
         if connection.scalar(select(func.count()).select_from(user_account)):
             return None
-    generated = None if password else secrets.token_urlsafe(15)
+    generated = None if password else new_password()
     password_hash = hash_password(password or generated or "")
     with database.transaction() as connection:
         made = connection.execute(

@@ -111,7 +111,7 @@ _CVES = (
 )
 
 
-@advisories.get("/advisories", page_of(Advisory, "AdvisoryPage"), query=AdvisoryQuery)
+@advisories.get("/advisories", page_of(Advisory, "AdvisoryPage"), query=AdvisoryQuery, permission="advisories.read")
 def list_advisories(query: dict[str, Any]) -> Page:
     """List advisories."""
     sort: str = query["sort"]
@@ -143,7 +143,7 @@ def list_advisories(query: dict[str, Any]) -> Page:
         )
 
 
-@advisories.get("/advisories/<string:source>/<string:name>", AdvisoryDetail)
+@advisories.get("/advisories/<string:source>/<string:name>", AdvisoryDetail, permission="advisories.read")
 def get_advisory(source: str, name: str) -> dict[str, Any]:
     """Show one advisory; where its feed repeats an id, with the fixes of all its records."""
     if "\0" in source + name:
@@ -169,7 +169,7 @@ def get_advisory(source: str, name: str) -> dict[str, Any]:
         return {**found[0], "fixes": list(fixes.mappings())}
 
 
-@advisories.get("/errata-feeds", page_of(Feed, "FeedPage"), query=PageQuery)
+@advisories.get("/errata-feeds", page_of(Feed, "FeedPage"), query=PageQuery, permission="advisories.read")
 def list_errata_feeds(query: dict[str, Any]) -> Page:
     """List the feeds of advisories, CVEs, scores and lifecycles."""
     with context().database.transaction() as connection:

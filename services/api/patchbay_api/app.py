@@ -22,17 +22,25 @@ from patchbay_api.lifecycles import lifecycles
 from patchbay_api.mirror_access import mirror_access
 from patchbay_api.mirrors import mirrors
 from patchbay_api.os_groups import os_groups
+from patchbay_api.own_account import own_account
 from patchbay_api.packages import packages
 from patchbay_api.problems import ProblemApi
 from patchbay_api.receipts import receipts
 from patchbay_api.repositories import repositories
 from patchbay_api.resource import PREFIX
+from patchbay_api.roles import roles
 from patchbay_api.sbom import sbom
 from patchbay_api.sessions import sessions
 from patchbay_api.syncs import syncs
+from patchbay_api.tokens import tokens
+from patchbay_api.users import users
 
 RESOURCES = (
     sessions,
+    own_account,
+    users,
+    roles,
+    tokens,
     dashboard,
     hosts,
     host_updates,
@@ -57,8 +65,9 @@ MAX_BODY_BYTES = 64_000
 VERSION = "1.0.0"
 
 _DESCRIPTION = """\
-Every read and every operator's action. Sign in at `POST /api/v1/sessions`, then send
-`Authorization: Bearer <token>`. Lists are paged: pass `next_cursor` back as `cursor`. Errors are
+Every read and every operator's action. Sign in at `POST /api/v1/sessions`, or make an API token, and
+send `Authorization: Bearer <token>`. `x-permission` says what an operation needs.
+Lists are paged: pass `next_cursor` back as `cursor`. Errors are
 problem documents (RFC 9457). Reads carry an ETag."""
 
 
@@ -101,7 +110,12 @@ def _assembled() -> tuple[Flask, ProblemApi]:
     add_problem_handlers(app)
     api = ProblemApi(app)
     api.spec.components.security_scheme(
-        "session", {"type": "http", "scheme": "bearer", "description": "The token of `POST /api/v1/sessions`."}
+        "bearer",
+        {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "The token of `POST /api/v1/sessions`, or an API token of `POST /api/v1/tokens`.",
+        },
     )
     for resource in RESOURCES:
         api.register_blueprint(resource.blueprint)

@@ -35,7 +35,9 @@ class Approval(Schema):
     approved_at = fields.AwareDateTime(required=True)
 
 
-@approvals.get("/waiting-hosts", page_of(WaitingHost, "WaitingHostPage"), query=PageQuery)
+@approvals.get(
+    "/waiting-hosts", page_of(WaitingHost, "WaitingHostPage"), query=PageQuery, permission="enrolment.read"
+)
 def list_waiting_hosts(query: dict[str, Any]) -> Page:
     """List hosts that wait for approval, the longest waiting first."""
     with context().database.transaction() as connection:
@@ -49,7 +51,7 @@ def list_waiting_hosts(query: dict[str, Any]) -> Page:
         )
 
 
-@approvals.post("/waiting-hosts/<uuid:host_id>/approve", Approval, status=200, role="operator")
+@approvals.post("/waiting-hosts/<uuid:host_id>/approve", Approval, status=200, permission="enrolment.operate")
 def approve_host(host_id: UUID) -> Any:
     """Let a host report; approving it twice changes nothing."""
     with context().database.transaction() as connection:

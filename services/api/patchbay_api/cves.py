@@ -115,7 +115,7 @@ class CveHost(Schema):
     )
 
 
-@cves.get("/cves", page_of(Cve, "CvePage"), query=CveQuery)
+@cves.get("/cves", page_of(Cve, "CvePage"), query=CveQuery, permission="advisories.read")
 def list_cves(query: dict[str, Any]) -> Page:
     """List CVEs."""
     statement = store.cves(known_exploited_only=query["known_exploited"])
@@ -135,7 +135,7 @@ def list_cves(query: dict[str, Any]) -> Page:
     return Page([details[row["cve"]] for row in page.items], page.next_cursor, page.total_count)
 
 
-@cves.get("/cves/<string:cve_id>", CveDetail)
+@cves.get("/cves/<string:cve_id>", CveDetail, permission="advisories.read")
 def get_cve(cve_id: str) -> Any:
     """Show one CVE."""
     with context().database.transaction() as connection:
@@ -145,7 +145,7 @@ def get_cve(cve_id: str) -> Any:
     return found[cve_id]
 
 
-@cves.get("/cves/<string:cve_id>/hosts", page_of(CveHost, "CveHostPage"), query=StateQuery)
+@cves.get("/cves/<string:cve_id>/hosts", page_of(CveHost, "CveHostPage"), query=StateQuery, permission="hosts.read")
 def list_cve_hosts(query: dict[str, Any], cve_id: str) -> Page:
     """List the hosts that a CVE touches."""
     with context().database.transaction() as connection:
@@ -162,7 +162,7 @@ def list_cve_hosts(query: dict[str, Any], cve_id: str) -> Page:
     return Page(found, page.next_cursor, page.total_count)
 
 
-@cves.get("/hosts/<uuid:host_id>/cves", page_of(HostCve, "HostCvePage"), query=HostCveQuery)
+@cves.get("/hosts/<uuid:host_id>/cves", page_of(HostCve, "HostCvePage"), query=HostCveQuery, permission="hosts.read")
 def list_host_cves(query: dict[str, Any], host_id: UUID) -> Page:
     """List the CVEs that touch a host."""
     sort: str = query["sort"]

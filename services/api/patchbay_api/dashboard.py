@@ -92,7 +92,7 @@ class Dashboard(Schema):
     dead_letter_count = _count("Messages that could not be handled.")
 
 
-@dashboard.get("/dashboard", Dashboard)
+@dashboard.get("/dashboard", Dashboard, permission="hosts.read")
 def get_dashboard() -> dict[str, Any]:
     """Count the fleet."""
     with context().database.transaction() as connection:

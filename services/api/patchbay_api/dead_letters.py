@@ -58,7 +58,9 @@ class Asked(Schema):
     count = fields.Integer(required=True)
 
 
-@dead_letters.get("/dead-letters", page_of(DeadLetter, "DeadLetterPage"), query=DeadLetterQuery)
+@dead_letters.get(
+    "/dead-letters", page_of(DeadLetter, "DeadLetterPage"), query=DeadLetterQuery, permission="dead-letters.read"
+)
 def list_dead_letters(query: dict[str, Any]) -> Page:
     """List dead letters, the newest first."""
     statement = _letters()
@@ -75,7 +77,9 @@ def list_dead_letters(query: dict[str, Any]) -> Page:
         )
 
 
-@dead_letters.get("/dead-letters/<int(max=9223372036854775807):letter_id>", DeadLetterDetail, role="operator")
+@dead_letters.get(
+    "/dead-letters/<int(max=9223372036854775807):letter_id>", DeadLetterDetail, permission="dead-letters.operate"
+)
 def get_dead_letter(letter_id: int) -> dict[str, Any]:
     """Show one dead letter."""
     with context().database.transaction() as connection:
@@ -94,7 +98,10 @@ def get_dead_letter(letter_id: int) -> dict[str, Any]:
 
 
 @dead_letters.post(
-    "/dead-letters/<int(max=9223372036854775807):letter_id>/replay", Asked, status=202, role="operator"
+    "/dead-letters/<int(max=9223372036854775807):letter_id>/replay",
+    Asked,
+    status=202,
+    permission="dead-letters.operate",
 )
 def replay_dead_letter(letter_id: int) -> dict[str, Any]:
     """Put one message back on the bus."""
@@ -102,20 +109,23 @@ def replay_dead_letter(letter_id: int) -> dict[str, Any]:
 
 
 @dead_letters.post(
-    "/dead-letters/<int(max=9223372036854775807):letter_id>/discard", Asked, status=202, role="operator"
+    "/dead-letters/<int(max=9223372036854775807):letter_id>/discard",
+    Asked,
+    status=202,
+    permission="dead-letters.operate",
 )
 def discard_dead_letter(letter_id: int) -> dict[str, Any]:
     """Forget one message."""
     return _ask("discard", _existing(letter_id))
 
 
-@dead_letters.post("/dead-letters/replay", Asked, status=202, body=Kind, role="operator")
+@dead_letters.post("/dead-letters/replay", Asked, status=202, body=Kind, permission="dead-letters.operate")
 def replay_dead_letters(body: dict[str, Any]) -> dict[str, Any]:
     """Put every message of a kind back on the bus, as far as they have died by now."""
     return _ask("replay", _of_kind(body["routing_key"]))
 
 
-@dead_letters.post("/dead-letters/discard", Asked, status=202, body=Kind, role="operator")
+@dead_letters.post("/dead-letters/discard", Asked, status=202, body=Kind, permission="dead-letters.operate")
 def discard_dead_letters(body: dict[str, Any]) -> dict[str, Any]:
     """Forget every message of a kind, as far as they have died by now."""
     return _ask("discard", _of_kind(body["routing_key"]))

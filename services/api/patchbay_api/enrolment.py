@@ -82,7 +82,7 @@ class CreatedToken(_Terms):
     token = fields.String(required=True)
 
 
-@enrolment.get("/enrolment-tokens", page_of(Token, "TokenPage"), query=PageQuery, role="operator")
+@enrolment.get("/enrolment-tokens", page_of(Token, "TokenPage"), query=PageQuery, permission="enrolment.operate")
 def list_enrolment_tokens(query: dict[str, Any]) -> Page:
     """List enrolment tokens, the newest first."""
     with context().database.transaction() as connection:
@@ -96,7 +96,7 @@ def list_enrolment_tokens(query: dict[str, Any]) -> Page:
         )
 
 
-@enrolment.post("/enrolment-tokens", CreatedToken, status=201, body=NewToken, role="operator")
+@enrolment.post("/enrolment-tokens", CreatedToken, status=201, body=NewToken, permission="enrolment.operate")
 def create_enrolment_token(body: dict[str, Any]) -> dict[str, Any]:
     """Make an enrolment token."""
     token = new_token("pbe")
@@ -113,7 +113,7 @@ def create_enrolment_token(body: dict[str, Any]) -> dict[str, Any]:
     return {**row, "token": token}
 
 
-@enrolment.delete("/enrolment-tokens/<int(max=2147483647):token_id>", role="operator")
+@enrolment.delete("/enrolment-tokens/<int(max=2147483647):token_id>", permission="enrolment.operate")
 def revoke_enrolment_token(token_id: int) -> None:
     """Revoke an enrolment token; hosts that have enrolled with it stay."""
     with context().database.transaction() as connection:

@@ -117,7 +117,9 @@ class HostRepositories(Schema):
     group = fields.String(required=True, allow_none=True)
 
 
-@host_updates.get("/hosts/<uuid:host_id>/updates", page_of(Update, "UpdatePage"), query=UpdateQuery)
+@host_updates.get(
+    "/hosts/<uuid:host_id>/updates", page_of(Update, "UpdatePage"), query=UpdateQuery, permission="hosts.read"
+)
 def list_host_updates(query: dict[str, Any], host_id: UUID) -> Page:
     """List the verdicts on a host's packages."""
     with context().database.transaction() as connection:
@@ -137,7 +139,12 @@ def list_host_updates(query: dict[str, Any], host_id: UUID) -> Page:
         )
 
 
-@host_updates.get("/hosts/<uuid:host_id>/packages", page_of(InstalledPackage, "PackagePage"), query=PackageQuery)
+@host_updates.get(
+    "/hosts/<uuid:host_id>/packages",
+    page_of(InstalledPackage, "PackagePage"),
+    query=PackageQuery,
+    permission="hosts.read",
+)
 def list_host_packages(query: dict[str, Any], host_id: UUID) -> Page:
     """List what is installed on a host."""
     with context().database.transaction() as connection:
@@ -155,7 +162,7 @@ def list_host_packages(query: dict[str, Any], host_id: UUID) -> Page:
         )
 
 
-@host_updates.get("/hosts/<uuid:host_id>/repositories", HostRepositories)
+@host_updates.get("/hosts/<uuid:host_id>/repositories", HostRepositories, permission="hosts.read")
 def list_host_repositories(host_id: UUID) -> dict[str, Any]:
     """List a host's repositories in its own order; then those of its group, where it is judged by them."""
     with context().database.transaction() as connection:

@@ -141,7 +141,7 @@ class Requested(Schema):
     requested = fields.String(required=True, metadata={"description": "Which work was asked for."})
 
 
-@hosts.get("/hosts", page_of(Host, "HostPage"), query=HostQuery)
+@hosts.get("/hosts", page_of(Host, "HostPage"), query=HostQuery, permission="hosts.read")
 def list_hosts(query: dict[str, Any]) -> Page:
     """List hosts."""
     sort: str = query["sort"]
@@ -163,7 +163,7 @@ def list_hosts(query: dict[str, Any]) -> Page:
         return Page(_with_health(connection, rows), page.next_cursor, page.total_count)
 
 
-@hosts.get("/hosts/<uuid:host_id>", HostDetail)
+@hosts.get("/hosts/<uuid:host_id>", HostDetail, permission="hosts.read")
 def get_host(host_id: UUID) -> dict[str, Any]:
     """Show one host."""
     with context().database.transaction() as connection:
@@ -176,7 +176,7 @@ def get_host(host_id: UUID) -> dict[str, Any]:
         }
 
 
-@hosts.post("/hosts/<uuid:host_id>/evaluate", Requested, status=202, role="operator")
+@hosts.post("/hosts/<uuid:host_id>/evaluate", Requested, status=202, permission="hosts.operate")
 def evaluate_host(host_id: UUID) -> dict[str, Any]:
     """Ask for a fresh evaluation of one host."""
     with context().database.transaction() as connection:

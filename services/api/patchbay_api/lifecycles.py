@@ -35,7 +35,9 @@ class Lifecycle(Schema):
     source = fields.String(required=True, metadata={"description": "Where the dates are from."})
 
 
-@lifecycles.get("/lifecycles", page_of(Lifecycle, "LifecyclePage"), query=LifecycleQuery)
+@lifecycles.get(
+    "/lifecycles", page_of(Lifecycle, "LifecyclePage"), query=LifecycleQuery, permission="advisories.read"
+)
 def list_lifecycles(query: dict[str, Any]) -> Page:
     """List lifecycles."""
     statement = select(lifecycle)

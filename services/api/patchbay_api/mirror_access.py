@@ -106,14 +106,14 @@ def _refuse_unreadable(data: dict[str, Any]) -> None:
         raise ValidationError("Not a key in PEM, or an encrypted one.", "client_key") from None
 
 
-@mirror_access.get("/mirror-access", Accesses, role="operator")
+@mirror_access.get("/mirror-access", Accesses, permission="mirror-access.read")
 def list_mirror_access() -> dict[str, Any]:
     """List which mirrors are accessed how."""
     with context().database.transaction() as connection:
         return {"items": store.accesses(connection)}
 
 
-@mirror_access.post("/mirror-access", Access, status=200, body=NewAccess, role="admin")
+@mirror_access.post("/mirror-access", Access, status=200, body=NewAccess, permission="mirror-access.manage")
 def set_mirror_access(body: dict[str, Any]) -> Any:
     """Set how mirrors below a URL are accessed."""
     access = MirrorAccess(**_secrets(body))
@@ -124,7 +124,7 @@ def set_mirror_access(body: dict[str, Any]) -> Any:
         )
 
 
-@mirror_access.delete("/mirror-access/<int(max=2147483647):access_id>", role="admin")
+@mirror_access.delete("/mirror-access/<int(max=2147483647):access_id>", permission="mirror-access.manage")
 def drop_mirror_access(access_id: int) -> None:
     """Access mirrors below a URL as everybody does."""
     with context().database.transaction() as connection:

@@ -91,14 +91,20 @@ class LinkProposals(Schema):
     items = fields.List(fields.Nested(LinkProposal), required=True)
 
 
-@mirrors.patch("/repositories/<uuid:repository_id>", Requested, status=202, body=RepositoryDecision, role="operator")
+@mirrors.patch(
+    "/repositories/<uuid:repository_id>",
+    Requested,
+    status=202,
+    body=RepositoryDecision,
+    permission="repositories.operate",
+)
 def decide_repository(body: dict[str, Any], repository_id: UUID) -> dict[str, Any]:
     """Label a repository as one of security updates or not, and have it crawled or not."""
     _require(repository_id)
     return _publish(RepositoryOperated(repository_id, **body), "change")
 
 
-@mirrors.get("/repositories/<uuid:repository_id>/mirrors", Mirrors)
+@mirrors.get("/repositories/<uuid:repository_id>/mirrors", Mirrors, permission="repositories.read")
 def list_mirrors(repository_id: UUID) -> dict[str, Any]:
     """List a repository's mirrors."""
     _require(repository_id)
@@ -107,13 +113,19 @@ def list_mirrors(repository_id: UUID) -> dict[str, Any]:
         return {"items": store.mirrors_of(connection, repository_id), "linked_to": leader, "serves": serves}
 
 
-@mirrors.get("/repositories/link-proposals", LinkProposals)
+@mirrors.get("/repositories/link-proposals", LinkProposals, permission="repositories.read")
 def list_link_proposals() -> dict[str, Any]:
     """List archives that hosts name under several addresses and that are not linked throughout."""
     return {"items": [each for each in _archives() if not _linked_throughout(each["repositories"])]}
 
 
-@mirrors.post("/repositories/<uuid:repository_id>/mirrors/link", Requested, status=202, body=LinkTo, role="operator")
+@mirrors.post(
+    "/repositories/<uuid:repository_id>/mirrors/link",
+    Requested,
+    status=202,
+    body=LinkTo,
+    permission="repositories.operate",
+)
 def link_repository(body: dict[str, Any], repository_id: UUID) -> dict[str, Any]:
     """Let the crawls of another address of the same archive serve this repository too."""
     _require(repository_id)
@@ -129,7 +141,9 @@ def link_repository(body: dict[str, Any], repository_id: UUID) -> dict[str, Any]
     return _publish(RepositoryOperated(repository_id, linked_to=leader), "link")
 
 
-@mirrors.post("/repositories/<uuid:repository_id>/mirrors/unlink", Requested, status=202, role="operator")
+@mirrors.post(
+    "/repositories/<uuid:repository_id>/mirrors/unlink", Requested, status=202, permission="repositories.operate"
+)
 def unlink_repository(repository_id: UUID) -> dict[str, Any]:
     """Let a repository be crawled by itself again."""
     _require(repository_id)

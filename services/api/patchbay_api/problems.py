@@ -7,7 +7,7 @@ from flask import Response
 from flask_smorest import Api
 from marshmallow import Schema, fields
 from patchbay_shared.http import PROBLEM, problem
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import Conflict, HTTPException, UnprocessableEntity
 
 _KEPT_HEADERS = {"allow", "retry-after", "www-authenticate"}
 
@@ -44,6 +44,18 @@ class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest ships no types
             if status >= HTTPStatus.BAD_REQUEST:
                 document["content"] = {PROBLEM: {"schema": self.ERROR_SCHEMA}}
             self.spec.components.response(status.name, document, lazy=True)
+
+
+def unprocessable(field: str, complaint: str, *, location: str = "json") -> UnprocessableEntity:
+    """422 about one field of the body, or of the query."""
+    error = UnprocessableEntity()
+    error.data = {"messages": {location: {field: [complaint]}}}  # type: ignore[attr-defined]
+    return error
+
+
+def conflict(detail: str) -> Conflict:
+    """409: it contradicts what is there."""
+    return Conflict(detail)
 
 
 def _first_complaint(complaints: dict[str, Any]) -> tuple[str, str]:

@@ -75,19 +75,21 @@ class ReprocessAsked(Schema):
     requested = fields.String(required=True)
 
 
-@receipts.get("/receipts", page_of(Receipt, "ReceiptPage"), query=AnyReceiptQuery)
+@receipts.get("/receipts", page_of(Receipt, "ReceiptPage"), query=AnyReceiptQuery, permission="hosts.read")
 def list_receipts(query: dict[str, Any]) -> Page:
     """List what became of reports, the newest first."""
     return _page(query, query.get("host_id"))
 
 
-@receipts.get("/hosts/<uuid:host_id>/receipts", page_of(Receipt, "HostReceiptPage"), query=ReceiptQuery)
+@receipts.get(
+    "/hosts/<uuid:host_id>/receipts", page_of(Receipt, "HostReceiptPage"), query=ReceiptQuery, permission="hosts.read"
+)
 def list_host_receipts(query: dict[str, Any], host_id: UUID) -> Page:
     """List what became of one host's reports, also of a host none of whose reports was ever stored."""
     return _page(query, host_id)
 
 
-@receipts.get("/receipts/<uuid:receipt_id>", Receipt)
+@receipts.get("/receipts/<uuid:receipt_id>", Receipt, permission="hosts.read")
 def get_receipt(receipt_id: UUID) -> Any:
     """Show what became of one report."""
     with context().database.transaction() as connection:
@@ -97,7 +99,7 @@ def get_receipt(receipt_id: UUID) -> Any:
     return found
 
 
-@receipts.get("/receipts/<uuid:receipt_id>/report", KeptReport, role="operator")
+@receipts.get("/receipts/<uuid:receipt_id>/report", KeptReport, permission="reports.read")
 def get_kept_report(receipt_id: UUID) -> dict[str, Any]:
     """Show a report as it arrived."""
     with context().database.transaction() as connection:
@@ -114,7 +116,7 @@ def get_kept_report(receipt_id: UUID) -> dict[str, Any]:
     return {**found, "report": msgspec.msgpack.decode(content)}
 
 
-@receipts.post("/receipts/<uuid:receipt_id>/reprocess", ReprocessAsked, status=202, role="operator")
+@receipts.post("/receipts/<uuid:receipt_id>/reprocess", ReprocessAsked, status=202, permission="hosts.operate")
 def reprocess_report(receipt_id: UUID) -> dict[str, Any]:
     """Ask for a kept report to be processed again; it changes nothing if the host has reported since."""
     with context().database.transaction() as connection:

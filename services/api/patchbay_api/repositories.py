@@ -112,7 +112,9 @@ class RepositoryDetail(Repository):
     syncs = fields.List(fields.Nested(RepositorySync), required=True)
 
 
-@repositories.get("/repositories", page_of(Repository, "RepositoryPage"), query=RepositoryQuery)
+@repositories.get(
+    "/repositories", page_of(Repository, "RepositoryPage"), query=RepositoryQuery, permission="repositories.read"
+)
 def list_repositories(query: dict[str, Any]) -> Page:
     """List repositories."""
     sort: str = query["sort"]
@@ -136,7 +138,7 @@ def list_repositories(query: dict[str, Any]) -> Page:
     return Page(rows, page.next_cursor, page.total_count)
 
 
-@repositories.get("/repositories/<uuid:repository_id>", RepositoryDetail)
+@repositories.get("/repositories/<uuid:repository_id>", RepositoryDetail, permission="repositories.read")
 def get_repository(repository_id: UUID) -> dict[str, Any]:
     """Show one repository."""
     with context().database.transaction() as connection:
@@ -161,7 +163,13 @@ class SyncQuery(Schema):
     )
 
 
-@repositories.post("/repositories/<uuid:repository_id>/sync", Requested, status=202, query=SyncQuery, role="operator")
+@repositories.post(
+    "/repositories/<uuid:repository_id>/sync",
+    Requested,
+    status=202,
+    query=SyncQuery,
+    permission="repositories.operate",
+)
 def sync_repository(query: dict[str, Any], repository_id: UUID) -> dict[str, Any]:
     """Ask for a repository to be crawled now."""
     with context().database.transaction() as connection:

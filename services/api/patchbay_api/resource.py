@@ -1,6 +1,6 @@
 """How a file declares its operations: one typed decorator an operation, the rest follows from it.
 
-The role check, the refusal of unknown query parameters, the validation of the input and the operation's
+The permission that it needs, the refusal of unknown query parameters, the validation of the input and the operation's
 place in the OpenAPI document (with every status it may answer) all come from the same declaration.
 """
 
@@ -16,7 +16,8 @@ from patchbay_shared.service import Context
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import UnprocessableEntity
 
-from patchbay_api.auth import Role, authenticate
+from patchbay_api.auth import authenticate
+from patchbay_api.permissions import BY_ROLE, PERMISSIONS, PUBLIC, WITHOUT_ROLE, Role
 
 PREFIX = "/api/v1"
 View = TypeVar("View", bound=Callable[..., Any])
@@ -44,10 +45,12 @@ class Resource:
         answer: type[Schema],
         *,
         query: type[Schema] | None = None,
+        permission: str = "",
         role: Role = "viewer",
     ) -> Callable[[View], View]:
         """A read: 200 with an ETag, or 304."""
-        return self._operation("GET", rule, status=200, answer=answer, query=query, role=role)
+        needed = _needed(permission, role)
+        return self._operation("GET", rule, status=200, answer=answer, query=query, permission=needed)
 
     def post(
         self,
@@ -57,20 +60,44 @@ class Resource:
         status: int,
         body: type[Schema] | None = None,
         query: type[Schema] | None = None,
-        role: Role | None,
+        permission: str = "",
+        role: Role | None = None,
+        errors: tuple[int, ...] = (),
     ) -> Callable[[View], View]:
-        """An action; `role` of None means that anybody may ask."""
-        return self._operation("POST", rule, status=status, answer=answer, body=body, query=query, role=role)
+        """An action; `errors` are statuses that it answers beside the usual ones."""
+        return self._operation(
+            "POST",
+            rule,
+            status=status,
+            answer=answer,
+            body=body,
+            query=query,
+            permission=_needed(permission, role),
+            errors=errors,
+        )
 
     def patch(
-        self, rule: str, answer: type[Schema], *, status: int, body: type[Schema], role: Role
+        self,
+        rule: str,
+        answer: type[Schema],
+        *,
+        status: int,
+        body: type[Schema],
+        permission: str = "",
+        role: Role | None = None,
+        errors: tuple[int, ...] = (),
     ) -> Callable[[View], View]:
         """A change of some fields of a thing; those that the body does not name stay as they are."""
-        return self._operation("PATCH", rule, status=status, answer=answer, body=body, role=role)
+        needed = _needed(permission, role)
+        return self._operation(
+            "PATCH", rule, status=status, answer=answer, body=body, permission=needed, errors=errors
+        )
 
-    def delete(self, rule: str, *, role: Role) -> Callable[[View], View]:
+    def delete(
+        self, rule: str, *, permission: str = "", role: Role | None = None, errors: tuple[int, ...] = ()
+    ) -> Callable[[View], View]:
         """The end of a thing: 204."""
-        return self._operation("DELETE", rule, status=204, role=role)
+        return self._operation("DELETE", rule, status=204, permission=_needed(permission, role), errors=errors)
 
     def _operation(
         self,
@@ -78,10 +105,11 @@ class Resource:
         rule: str,
         *,
         status: int,
-        role: Role | None,
+        permission: str,
         answer: type[Schema] | None = None,
         query: type[Schema] | None = None,
         body: type[Schema] | None = None,
+        errors: tuple[int, ...] = (),
     ) -> Callable[[View], View]:
         blueprint = self.blueprint
         names = frozenset(field.data_key or name for name, field in query().fields.items()) if query else frozenset()
@@ -93,10 +121,11 @@ class Resource:
             if query:
                 view = blueprint.arguments(query, location="query")(view)
             view = blueprint.response(status, answer, headers=_headers(method))(view)
-            for error in _errors(method, rule, role, body=body is not None):
+            for error in sorted({*_errors(method, rule, permission, body=body is not None), *errors}):
                 view = blueprint.alt_response(error, response=HTTPStatus(error).name)(view)
-            view = blueprint.doc(operationId=function.__name__, security=[{"session": []}] if role else [])(view)
-            blueprint.route(rule, methods=[method])(_guarded(view, role, names))
+            described = {"operationId": function.__name__, "x-permission": permission}
+            view = blueprint.doc(security=[] if permission == PUBLIC else [{"bearer": []}], **described)(view)
+            blueprint.route(rule, methods=[method])(_guarded(view, permission, names))
             return function
 
         return decorate
@@ -108,11 +137,19 @@ def context() -> Context:
     return found
 
 
-def _guarded(view: Callable[..., Any], role: Role | None, names: frozenset[str]) -> Callable[..., Any]:
+def _needed(permission: str, role: Role | None) -> str:
+    """The permission of a declaration. Raises TypeError for one that names none, or one that nobody knows."""
+    needed = permission or (BY_ROLE[role] if role else "")
+    if needed not in PERMISSIONS and needed not in WITHOUT_ROLE:
+        raise TypeError(f"An endpoint must name a permission of permissions.py, not {needed!r}.")
+    return needed
+
+
+def _guarded(view: Callable[..., Any], permission: str, names: frozenset[str]) -> Callable[..., Any]:
     @functools.wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        if role:
-            authenticate(context(), role)
+        if permission != PUBLIC:
+            authenticate(context(), permission)
         for name in request.args:
             if name not in names:
                 known = f"known are {', '.join(sorted(names))}" if names else "this address takes none"
@@ -128,10 +165,10 @@ def _unknown_parameter(name: str, known: str) -> UnprocessableEntity:
     return error
 
 
-def _errors(method: str, rule: str, role: Role | None, *, body: bool) -> list[int]:
+def _errors(method: str, rule: str, permission: str, *, body: bool) -> list[int]:
     """Every status but success that an operation of this kind may answer."""
     statuses = [401, 422, 500, 503]
-    if role:
+    if permission != PUBLIC:
         statuses.append(403)
     if "<" in rule:
         statuses.append(404)

@@ -32,7 +32,7 @@ class Bill(Schema):
     components = fields.List(fields.Dict(keys=fields.String()), required=True)
 
 
-@sbom.get("/hosts/<uuid:host_id>/sbom", Bill)
+@sbom.get("/hosts/<uuid:host_id>/sbom", Bill, permission="hosts.read")
 def get_host_sbom(host_id: UUID) -> dict[str, Any]:
     """Show what is installed on a host as a CycloneDX document with package URLs."""
     with context().database.transaction() as connection:

@@ -63,6 +63,13 @@ SERVICE = Service(
         "host_repository_choice",
         "host_group",
         "host_label",
+        "user_role",
+        "api_token",
+        "second_factor",
+        "oidc_identity",
+        "pending_sign_in",
+        "sign_in_failure",
+        "audit_event",
     ),
     publishes=(
         DEAD_LETTERS_REQUESTED,

@@ -1,12 +1,15 @@
-"""Signing in and out."""
+"""Signing in and out, and the sessions that are open."""
 
 from typing import Any
 
+from flask import abort
 from marshmallow import Schema, fields, validate
+from patchbay_shared.tables import user_session
+from sqlalchemy import Connection
 
-from patchbay_api.accounts import new_token, password_holds, refreshed_hash
-from patchbay_api.auth import principal, token_hash, unauthorized
-from patchbay_api.paging import STORABLE
+from patchbay_api.accounts import LONGEST_PASSWORD, new_token, password_holds, refreshed_hash
+from patchbay_api.auth import Principal, asked_from, person_of, principal, token_hash, unauthorized
+from patchbay_api.paging import STORABLE, Key, Moment, Page, PageQuery, fetch_page, page_of
 from patchbay_api.resource import Resource, context
 from patchbay_api.store import accounts as store
 
@@ -18,15 +21,29 @@ class SignIn(Schema):
 
     username = fields.String(required=True, validate=[validate.Length(1, 100), validate.Regexp(STORABLE)])
     password = fields.String(
-        required=True, validate=[validate.Length(1, 500), validate.Regexp(STORABLE)], load_only=True
+        required=True, validate=[validate.Length(1, LONGEST_PASSWORD), validate.Regexp(STORABLE)], load_only=True
     )
 
 
 class Person(Schema):
-    """Whose session this is."""
+    """Who asks, and what they may."""
 
     username = fields.String(required=True)
-    role = fields.String(required=True, validate=validate.OneOf(["viewer", "operator", "admin"]))
+    role = fields.String(required=True)
+    permissions = fields.List(fields.String(), required=True)
+    scopes = fields.List(
+        fields.List(fields.String()),
+        required=True,
+        metadata={"description": "Of each a host must have a tag or group to be seen; none: every host is."},
+    )
+    api_token = fields.String(
+        required=True, allow_none=True, metadata={"description": "Name of the API token; null: a session."}
+    )
+    second_factor = fields.Boolean(required=True)
+    restriction = fields.String(
+        required=True,
+        metadata={"description": "password: one has to be chosen before anything else; empty: nothing is due."},
+    )
 
 
 class Session(Person):
@@ -36,14 +53,32 @@ class Session(Person):
     expires_at = fields.AwareDateTime(required=True)
 
 
-@sessions.post("/sessions", Session, status=201, body=SignIn, role=None)
+class OpenSession(Schema):
+    """A session of mine, without its token."""
+
+    id = fields.String(required=True)
+    current = fields.Boolean(required=True, metadata={"description": "The one that asks."})
+    address = fields.String(required=True, metadata={"description": "Where it was opened from."})
+    user_agent = fields.String(required=True)
+    created_at = fields.AwareDateTime(required=True)
+    last_used_at = fields.AwareDateTime(required=True, metadata={"description": "To the minute."})
+    expires_at = fields.AwareDateTime(required=True)
+
+
+class Ended(Schema):
+    """How many sessions ended."""
+
+    count = fields.Integer(required=True)
+
+
+@sessions.post("/sessions", Session, status=201, body=SignIn, permission="public")
 def sign_in(body: dict[str, str]) -> dict[str, Any]:
     """Sign in.
 
     After five failures in a row each further one makes the account wait: 30 seconds, doubling up to 15
     minutes. The answer is the same, and as late, for a wrong password, a waiting account and an unknown user.
     """
-    database, settings = context().database, context().settings
+    database = context().database
     with database.transaction() as connection:
         account = store.begin_attempt(connection, body["username"].strip().lower())
     holds = password_holds(account["password_hash"] if account else None, body["password"])
@@ -52,23 +87,88 @@ def sign_in(body: dict[str, str]) -> dict[str, Any]:
             "User name and password do not match, or the account waits after too many failures; "
             "check both, and try again in a while."
         )
-    token = new_token("pbs")
     with database.transaction() as connection:
-        store.sign_in_succeeded(
-            connection, account["id"], password_hash=refreshed_hash(account["password_hash"], body["password"])
-        )
-        expires_at = store.add_session(connection, account["id"], token_hash(token), seconds=settings.session_seconds)
-    return {"token": token, "expires_at": expires_at, "username": account["username"], "role": account["role"]}
+        refreshed = refreshed_hash(account["password_hash"], body["password"])
+        store.sign_in_succeeded(connection, account["id"], password_hash=refreshed)
+        return opened_session(connection, account["id"])
 
 
-@sessions.delete("/sessions/current", role="viewer")
+@sessions.delete("/sessions/current", permission="first-steps")
 def sign_out() -> None:
     """Sign out: the token is worth nothing from now on."""
     with context().database.transaction() as connection:
         store.end_session(connection, principal().token_hash)
 
 
-@sessions.get("/me", Person)
-def me() -> Any:
-    """Who I am."""
-    return principal()
+@sessions.get("/sessions", page_of(OpenSession, "SessionPage"), query=PageQuery, permission="own-account")
+def list_sessions(query: dict[str, Any]) -> Page:
+    """List my open sessions, the last opened first."""
+    me = principal()
+    with context().database.transaction() as connection:
+        page = fetch_page(
+            connection,
+            store.sessions_of(me.user_id),
+            [
+                Key(user_session.c.created_at, Moment, descending=True),
+                Key(store.session_id, str, descending=True),
+            ],
+            sort="-created_at",
+            limit=query["limit"],
+            cursor=query.get("cursor"),
+        )
+    shown = [{**row, "current": bytes(row["token_hash"]) == me.token_hash} for row in page.items]
+    return Page(shown, page.next_cursor, page.total_count)
+
+
+@sessions.delete("/sessions/<string(length=16):session_id>", permission="own-account")
+def end_session(session_id: str) -> None:
+    """End one of my sessions."""
+    with context().database.transaction() as connection:
+        if "\0" in session_id or not store.end_session_of(connection, principal().user_id, session_id):
+            abort(404, f"You have no session {session_id}; it may have ended.")
+
+
+@sessions.post("/sessions/end-others", Ended, status=200, permission="own-account")
+def end_other_sessions() -> dict[str, int]:
+    """End all my sessions but this one."""
+    me = principal()
+    with context().database.transaction() as connection:
+        return {"count": store.end_sessions(connection, me.user_id, but=me.token_hash)}
+
+
+@sessions.get("/me", Person, permission="signed-in")
+def me() -> dict[str, Any]:
+    """Who I am, and what I may."""
+    return described(principal())
+
+
+def opened_session(connection: Connection, user_id: int) -> dict[str, Any]:
+    """A new session, as `Session`: with a token that nobody had before (no fixation)."""
+    token = new_token("pbs")
+    hashed = token_hash(token)
+    address, user_agent = asked_from(context())
+    expires_at = store.add_session(
+        connection,
+        user_id,
+        hashed,
+        seconds=context().settings.session_seconds,
+        address=address,
+        user_agent=user_agent,
+    )
+    found = store.session_owner(connection, hashed)
+    if found is None:
+        raise unauthorized("The account has just been disabled.")
+    return {"token": token, "expires_at": expires_at, **described(person_of(found, hashed))}
+
+
+def described(person: Principal) -> dict[str, Any]:
+    """As `Person`."""
+    return {
+        "username": person.username,
+        "role": person.role,
+        "permissions": sorted(person.permissions),
+        "scopes": person.scopes,
+        "api_token": person.api_token,
+        "second_factor": person.second_factor,
+        "restriction": person.restriction,
+    }

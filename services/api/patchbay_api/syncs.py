@@ -33,7 +33,12 @@ class Sync(Schema):
     removed_count = fields.Integer(required=True)
 
 
-@syncs.get("/repositories/<uuid:repository_id>/syncs", page_of(Sync, "SyncPage"), query=PageQuery)
+@syncs.get(
+    "/repositories/<uuid:repository_id>/syncs",
+    page_of(Sync, "SyncPage"),
+    query=PageQuery,
+    permission="repositories.read",
+)
 def list_syncs(query: dict[str, Any], repository_id: UUID) -> Page:
     """List a repository's crawls of the last month, the newest first."""
     with context().database.transaction() as connection:

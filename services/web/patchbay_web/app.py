@@ -159,6 +159,7 @@ def _add_presentation(app: Flask) -> None:
         asset=asset,
         here=here,
         styled=styled,
+        may=session.may,
         may_operate=session.may_operate,
         state=presentation.state,
         repository_state=presentation.repository_state,

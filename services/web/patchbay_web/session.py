@@ -37,7 +37,8 @@ def token() -> str:
 def open_session(response: Response, answer: dict[str, Any]) -> None:
     """Keep what the API answered to a sign-in."""
     session.clear()  # a form token from before the sign-in must not live on
-    session["username"], session["role"] = answer["username"], answer["role"]
+    for name in ("username", "role", "permissions", "restriction"):
+        session[name] = answer[name]
     response.set_cookie(
         cookie_name(),
         answer["token"],
@@ -55,9 +56,14 @@ def close_session(response: Response) -> None:
     response.delete_cookie(cookie_name(), secure=settings().secure_cookies, httponly=True, samesite="Lax", path="/")
 
 
+def may(permission: str) -> bool:
+    """Whether to offer what needs this permission; the API decides whether it is done."""
+    return permission in session.get("permissions", ())
+
+
 def may_operate() -> bool:
-    """Whether to offer actions; the API decides whether they are done."""
-    return session.get("role") in {"operator", "admin"}
+    """Whether to offer actions on hosts."""
+    return may("hosts.operate")
 
 
 def to_sign_in() -> Response:

@@ -4,6 +4,15 @@
 writes another's table is refused by PostgreSQL itself.
 """
 
+from patchbay_shared.tables.access import (
+    api_token,
+    audit_event,
+    oidc_identity,
+    pending_sign_in,
+    second_factor,
+    sign_in_failure,
+    user_role,
+)
 from patchbay_shared.tables.api import enrolment_token, host_approval, user_account, user_session
 from patchbay_shared.tables.errata import (
     advisory,
@@ -55,6 +64,8 @@ __all__ = [
     "advisory_cve",
     "advisory_fix",
     "advisory_release",
+    "api_token",
+    "audit_event",
     "available_package",
     "cve",
     "dead_letter",
@@ -74,6 +85,7 @@ __all__ = [
     "metadata",
     "mirror",
     "mirror_access",
+    "oidc_identity",
     "opinion",
     "os_group",
     "os_group_repository",
@@ -81,6 +93,7 @@ __all__ = [
     "package",
     "package_event",
     "package_set",
+    "pending_sign_in",
     "reboot_verdict",
     "receipt",
     "report_body",
@@ -89,7 +102,10 @@ __all__ = [
     "repository_reference",
     "repository_set",
     "repository_sync",
+    "second_factor",
+    "sign_in_failure",
     "user_account",
+    "user_role",
     "user_session",
     "verdict",
 ]

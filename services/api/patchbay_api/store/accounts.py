@@ -4,13 +4,41 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from patchbay_shared.tables import enrolment_token, host_credential, user_account, user_session
-from sqlalchemy import Connection, RowMapping, Select, case, delete, func, insert, or_, select, update
+from patchbay_shared.tables import (
+    enrolment_token,
+    host_credential,
+    second_factor,
+    user_account,
+    user_role,
+    user_session,
+)
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 LOCK_AFTER_COUNT = 5
 """Failed attempts in a row before the first pause."""
 FIRST_PAUSE_SECONDS = 30
 LONGEST_PAUSE_SECONDS = 900
+
+TOUCH_AFTER = timedelta(minutes=1)
+"""The last use of a session or a token is noted at most this often."""
+
+has_second_factor: ColumnElement[bool] = (
+    select(second_factor.c.user_id)
+    .where(second_factor.c.user_id == user_account.c.id, second_factor.c.confirmed_at.is_not(None))
+    .exists()
+)
 
 TOKEN_COLUMNS = (
     enrolment_token.c.id,
@@ -46,38 +74,63 @@ def begin_attempt(connection: Connection, username: str) -> RowMapping | None:
                     (count + 1 >= LOCK_AFTER_COUNT, func.now() + pause_seconds * timedelta(seconds=1)), else_=None
                 ),
             )
-            .returning(user_account.c.id, user_account.c.username, user_account.c.role, user_account.c.password_hash)
+            .returning(
+                user_account.c.id, user_account.c.username, user_account.c.password_hash, user_account.c.created_at
+            )
         )
         .mappings()
         .one_or_none()
     )
 
 
+def forget_attempt(connection: Connection, user_id: int) -> None:
+    """Take back what `begin_attempt` counted, and only that: the password was right, but nobody has signed in yet."""
+    count = user_account.c.failed_sign_in_count
+    connection.execute(
+        update(user_account)
+        .where(user_account.c.id == user_id)
+        .values(failed_sign_in_count=func.greatest(count - 1, 0), locked_until=None)
+    )
+
+
 def sign_in_succeeded(connection: Connection, user_id: int, *, password_hash: str | None) -> None:
     """Forget the failures; `password_hash` replaces the stored one where its parameters are outdated."""
-    values: dict[str, Any] = {"failed_sign_in_count": 0, "locked_until": None}
+    values: dict[str, Any] = {"failed_sign_in_count": 0, "locked_until": None, "last_sign_in_at": func.now()}
     if password_hash:
         values["password_hash"] = password_hash
     connection.execute(update(user_account).where(user_account.c.id == user_id).values(**values))
 
 
-def add_session(connection: Connection, user_id: int, token_hash: bytes, *, seconds: int) -> datetime:
+def add_session(
+    connection: Connection, user_id: int, token_hash: bytes, *, seconds: int, address: str, user_agent: str
+) -> datetime:
     """Keep a session and return its end; sessions that have ended are removed on the way."""
     connection.execute(delete(user_session).where(user_session.c.expires_at < func.now()))
     expires_at: datetime = connection.execute(
         insert(user_session)
-        .values(token_hash=token_hash, user_id=user_id, expires_at=func.now() + timedelta(seconds=seconds))
+        .values(
+            token_hash=token_hash,
+            user_id=user_id,
+            address=address,
+            user_agent=user_agent,
+            expires_at=func.now() + timedelta(seconds=seconds),
+        )
         .returning(user_session.c.expires_at)
     ).scalar_one()
     return expires_at
 
 
 def session_owner(connection: Connection, token_hash: bytes) -> RowMapping | None:
-    """id, username and role of the person whose session this is, if both still may."""
+    """The person whose session this is, if both still may, with the permissions of a role that is not built in."""
     return (
         connection.execute(
-            select(user_account.c.id, user_account.c.username, user_account.c.role)
-            .join(user_session, user_session.c.user_id == user_account.c.id)
+            select(
+                *principal_columns,
+                user_account.c.must_change_password,
+                has_second_factor.label("second_factor"),
+                (user_session.c.last_used_at < func.now() - TOUCH_AFTER).label("idle"),
+            )
+            .select_from(with_role.join(user_session, user_session.c.user_id == user_account.c.id))
             .where(
                 user_session.c.token_hash == token_hash,
                 user_session.c.expires_at > func.now(),
@@ -89,8 +142,57 @@ def session_owner(connection: Connection, token_hash: bytes) -> RowMapping | Non
     )
 
 
+principal_columns: tuple[ColumnElement[Any], ...] = (
+    user_account.c.id,
+    user_account.c.username,
+    user_account.c.role,
+    user_account.c.scope,
+    user_role.c.permissions.label("role_permissions"),
+)
+with_role = user_account.outerjoin(user_role, user_role.c.name == user_account.c.role)
+
+
+def touch_session(connection: Connection, token_hash: bytes) -> None:
+    """Note that the session is in use."""
+    connection.execute(
+        update(user_session).where(user_session.c.token_hash == token_hash).values(last_used_at=func.now())
+    )
+
+
+session_id: ColumnElement[str] = func.encode(func.substring(user_session.c.token_hash, 1, 8), "hex")
+"""What names a session to its owner: a part of the hash, from which nobody can tell the token."""
+
+
+def sessions_of(user_id: int) -> Select[Any]:
+    """Select of a person's living sessions."""
+    return select(
+        session_id.label("id"),
+        user_session.c.token_hash,
+        user_session.c.address,
+        user_session.c.user_agent,
+        user_session.c.created_at,
+        user_session.c.last_used_at,
+        user_session.c.expires_at,
+    ).where(user_session.c.user_id == user_id, user_session.c.expires_at > func.now())
+
+
 def end_session(connection: Connection, token_hash: bytes) -> None:
+    """The session with this token is no more."""
     connection.execute(delete(user_session).where(user_session.c.token_hash == token_hash))
+
+
+def end_session_of(connection: Connection, user_id: int, name: str) -> bool:
+    """Whether the person had such a session; it is no more."""
+    ended = connection.execute(delete(user_session).where(session_id == name, user_session.c.user_id == user_id))
+    return ended.rowcount == 1
+
+
+def end_sessions(connection: Connection, user_id: int, *, but: bytes | None = None) -> int:
+    """End all sessions of a person, but the one with this token hash; how many there were."""
+    statement = delete(user_session).where(user_session.c.user_id == user_id)
+    if but is not None:
+        statement = statement.where(user_session.c.token_hash != but)
+    return connection.execute(statement).rowcount
 
 
 def add_enrolment_token(
