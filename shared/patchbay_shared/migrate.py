@@ -7,6 +7,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from patchbay_shared import scoped_views
 from patchbay_shared.db import Database, role
 from patchbay_shared.errors import StartupError
 from patchbay_shared.log import get_logger
@@ -45,10 +46,12 @@ def migrate(database: Database, *, roles: bool) -> None:
             return
         config = _config()
         config.attributes["connection"] = connection
+        scoped_views.drop(connection)
         command.upgrade(config, "head")
         connection.execute(text(f"COMMENT ON TABLE alembic_version IS '{_NOTE}{OLDEST_CODE}'"))
         if roles:
             _apply_grants(connection)
+        scoped_views.make(connection, role=role("api") if roles else None)
 
 
 def require_current(database: Database) -> None:

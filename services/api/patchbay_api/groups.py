@@ -115,7 +115,7 @@ class Labels(Schema):
     changed_at = fields.AwareDateTime(required=True, allow_none=True)
 
 
-@groups.get("/groups", page_of(Group, "GroupPage"), query=GroupQuery)
+@groups.get("/groups", page_of(Group, "GroupPage"), query=GroupQuery, permission="hosts.read")
 def list_groups(query: dict[str, Any]) -> Page:
     """List groups of hosts."""
     statement = store.groups()
@@ -132,7 +132,7 @@ def list_groups(query: dict[str, Any]) -> Page:
         )
 
 
-@groups.post("/groups", Group, status=201, body=NewGroup, role="operator")
+@groups.post("/groups", Group, status=201, body=NewGroup, permission="groups.manage")
 def create_group(body: dict[str, Any]) -> Any:
     """Make a group."""
     with context().database.transaction() as connection:
@@ -142,14 +142,14 @@ def create_group(body: dict[str, Any]) -> Any:
         return store.group_by_id(connection, number)
 
 
-@groups.get(f"/groups/{_ID}", Group)
+@groups.get(f"/groups/{_ID}", Group, permission="hosts.read")
 def get_group(group_id: int) -> Any:
     """Show one group."""
     with context().database.transaction() as connection:
         return store.group_by_id(connection, group_id) or _no_group(group_id)
 
 
-@groups.patch(f"/groups/{_ID}", Group, status=200, body=GroupChange, role="operator")
+@groups.patch(f"/groups/{_ID}", Group, status=200, body=GroupChange, permission="groups.manage")
 def change_group(body: dict[str, Any], group_id: int) -> Any:
     """Rename or describe a group."""
     with context().database.transaction() as connection:
@@ -160,7 +160,7 @@ def change_group(body: dict[str, Any], group_id: int) -> Any:
         return store.group_by_id(connection, group_id)
 
 
-@groups.delete(f"/groups/{_ID}", role="operator")
+@groups.delete(f"/groups/{_ID}", permission="groups.manage")
 def delete_group(group_id: int) -> None:
     """Remove a group; its hosts stay, in no group."""
     with context().database.transaction() as connection:
@@ -168,7 +168,7 @@ def delete_group(group_id: int) -> None:
             _no_group(group_id)
 
 
-@groups.get("/tags", page_of(Tag, "TagPage"), query=TagQuery)
+@groups.get("/tags", page_of(Tag, "TagPage"), query=TagQuery, permission="hosts.read")
 def list_tags(query: dict[str, Any]) -> Page:
     """List the tags that hosts have."""
     found = store.tags().subquery("tags")
@@ -186,7 +186,7 @@ def list_tags(query: dict[str, Any]) -> Page:
         )
 
 
-@groups.patch("/hosts/<uuid:host_id>", Labels, status=200, body=LabelChange, role="operator")
+@groups.patch("/hosts/<uuid:host_id>", Labels, status=200, body=LabelChange, permission="hosts.operate")
 def label_host(body: dict[str, Any], host_id: UUID) -> Any:
     """Set a host's group, tags or notes."""
     values: dict[str, Any] = {name: body[name] for name in ("notes",) if name in body}

@@ -212,7 +212,7 @@ def list_os_groups(query: dict[str, Any]) -> Page:
         )
 
 
-@os_groups.post("/os-groups", OsGroupDetail, status=201, body=NewOsGroup, role="operator")
+@os_groups.post("/os-groups", OsGroupDetail, status=201, body=NewOsGroup, permission="repositories.operate")
 def add_os_group(body: dict[str, Any]) -> dict[str, Any]:
     """Make a group; it judges nobody before it has variants and repositories."""
     with context().database.transaction() as connection:
@@ -229,7 +229,9 @@ def get_os_group(group_id: int) -> dict[str, Any]:
         return _group_or_404(connection, group_id)
 
 
-@os_groups.patch(f"/os-groups/{_ID}", OsGroupDetail, status=200, body=OsGroupChange, role="operator")
+@os_groups.patch(
+    f"/os-groups/{_ID}", OsGroupDetail, status=200, body=OsGroupChange, permission="repositories.operate"
+)
 def change_os_group(body: dict[str, Any], group_id: int) -> dict[str, Any]:
     """Change a group; its hosts are judged anew."""
     with context().database.transaction() as connection:
@@ -250,7 +252,7 @@ def change_os_group(body: dict[str, Any], group_id: int) -> dict[str, Any]:
     return changed
 
 
-@os_groups.delete(f"/os-groups/{_ID}", role="operator")
+@os_groups.delete(f"/os-groups/{_ID}", permission="repositories.operate")
 def drop_os_group(group_id: int) -> None:
     """Drop a group; its hosts are judged by their own repositories again."""
     with context().database.transaction() as connection:
@@ -259,7 +261,9 @@ def drop_os_group(group_id: int) -> None:
     _tell_the_engine()
 
 
-@os_groups.patch("/hosts/<uuid:host_id>/repositories", Requested, status=202, body=RepositoryChoice, role="operator")
+@os_groups.patch(
+    "/hosts/<uuid:host_id>/repositories", Requested, status=202, body=RepositoryChoice, permission="hosts.operate"
+)
 def choose_host_repositories(body: dict[str, Any], host_id: UUID) -> dict[str, Any]:
     """Decide by which repositories a host is judged; it is judged anew."""
     with context().database.transaction() as connection:

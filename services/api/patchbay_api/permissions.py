@@ -38,7 +38,8 @@ PERMISSIONS: dict[str, Permission] = {
     each.name: each
     for each in (
         Permission("hosts.read", "See hosts: inventory, updates, vulnerabilities, receipts, counts.", "viewer"),
-        Permission("hosts.operate", "Act on hosts: evaluate, process reports again.", "operator"),
+        Permission("hosts.operate", "Act on hosts: evaluate, label, process reports again.", "operator"),
+        Permission("groups.manage", "Make, rename and remove groups of hosts.", "operator", True),
         Permission("reports.read", "See reports as hosts sent them.", "operator"),
         Permission("repositories.read", "See repositories, their mirrors and crawls.", "viewer"),
         Permission("repositories.operate", "Crawl, label, enable and link repositories.", "operator", True),

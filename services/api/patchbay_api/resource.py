@@ -6,18 +6,20 @@ place in the OpenAPI document (with every status it may answer) all come from th
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from flask import current_app, request
+from flask import current_app, g, request
 from flask_smorest import Blueprint
 from marshmallow import RAISE, Schema
 from patchbay_shared.service import Context
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import UnprocessableEntity
 
-from patchbay_api.auth import authenticate
+from patchbay_api.auth import Principal, authenticate
 from patchbay_api.permissions import BY_ROLE, PERMISSIONS, PUBLIC, WITHOUT_ROLE, Role
+from patchbay_api.scopes import ScopedDatabase
 
 PREFIX = "/api/v1"
 View = TypeVar("View", bound=Callable[..., Any])
@@ -132,9 +134,12 @@ class Resource:
 
 
 def context() -> Context:
-    """The context of the running application."""
+    """The context of the running application; the database is narrowed to the hosts that the person who asks sees."""
     found: Context = current_app.extensions["patchbay"]
-    return found
+    asking: Principal | None = g.get("principal")
+    if asking is None or not asking.scopes:
+        return found
+    return replace(found, database=ScopedDatabase(found.database, asking.scopes))
 
 
 def _needed(permission: str, role: Role | None) -> str:

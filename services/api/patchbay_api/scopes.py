@@ -1,6 +1,12 @@
 """Scopes: the hosts that an account or an API token is confined to, as terms such as tag:web and group:lab."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 from marshmallow import fields, validate
+from patchbay_shared import scoped_views
+from patchbay_shared.db import Database
+from sqlalchemy import Connection
 
 _TERM = r"^(tag|group):[^\x00]{1,100}$"
 
@@ -31,3 +37,18 @@ def shown_scope(description: str) -> "fields.List[str]":
             "description": f"{description} tag:… and group:…, one of which a host must have; null: every host."
         },
     )
+
+
+class ScopedDatabase(Database):
+    """The database as somebody sees it who may see some hosts only: every transaction is narrowed."""
+
+    def __init__(self, whole: Database, scopes: Sequence[Sequence[str]]) -> None:
+        self.engine = whole.engine
+        self._scopes = scopes
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """As that of the whole database, with the views of `scoped_views` in front of the tables."""
+        with super().transaction() as connection:
+            scoped_views.enter(connection, self._scopes)
+            yield connection

@@ -247,5 +247,5 @@ dead_letter = Table(
     Column("attempts", SmallInteger, nullable=False),
     at("first_at"),
     at("last_at"),
-    info={"writer": "update-engine"},
+    info={"writer": "update-engine", "whole_fleet": True},
 )
