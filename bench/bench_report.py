@@ -1,11 +1,9 @@
 """CPU of one report, from its 202 to its committed verdict, database included, with the catalogue warm."""
 
-import hashlib
 import time
 import uuid
 
 import msgspec
-import zstandard
 from figures import figure
 from fleet import Installation, fleet_reports, installation
 from patchbay_ingest.intake import content_of
@@ -19,11 +17,8 @@ IDENTICAL_ROUNDS = 50
 def send(made: Installation, host_id: uuid.UUID, report: Report) -> None:
     """What ingest does after it has decided on 202; returns when the verdict is committed."""
     content = content_of(report)
-    header = ReportReceived(
-        new_receipt_id(), host_id, time.time(), hashlib.sha256(content).hexdigest(), len(content), None
-    )
-    body = zstandard.ZstdCompressor(level=1).compress(content)
-    made.bus.publish(REPORT_RECEIVED, body, {"report": msgspec.json.encode(header).decode()}, wait=True)
+    header = ReportReceived(new_receipt_id(), host_id, time.time(), content.digest.hex(), len(content.body), None)
+    made.bus.publish(REPORT_RECEIVED, content.body, {"report": msgspec.json.encode(header).decode()}, wait=True)
 
 
 def cpu_ms(made: Installation, host_id: uuid.UUID, report: Report) -> float:

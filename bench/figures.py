@@ -42,6 +42,11 @@ def shared_folder() -> Path:
     return folder
 
 
+def test_support() -> None:
+    """Make the modules of tests/support importable."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+
+
 class CpuMeter:
     """CPU seconds of this process and of the embedded PostgreSQL, together, by the scheduler's own clock."""
 

@@ -1,6 +1,7 @@
 """`patchbay run SERVICE`: one service in its own process, against RabbitMQ and PostgreSQL."""
 
 import dataclasses
+import gc
 import os
 import threading
 import time
@@ -148,6 +149,7 @@ class _HttpProcess(BaseApplication):  # type: ignore[misc]  # gunicorn ships no 
             "loglevel": "warning",
             "forwarded_allow_ips": "",  # which proxies are believed is TrustedProxies' business
             "control_socket_disable": True,
+            "pre_fork": _freeze,
             "child_exit": _forget_process,
         }
         for name, value in values.items():
@@ -162,6 +164,12 @@ class _HttpProcess(BaseApplication):  # type: ignore[misc]  # gunicorn ships no 
         proxied = TrustedProxies(app.wsgi_app, comma_separated(self._settings.trusted_proxies))
         app.wsgi_app = ByPort(proxied, _gauges(self._service, context), self._settings)  # type: ignore[method-assign]  # Flask's documented place for middleware
         return app
+
+
+def _freeze(_server: Any, _worker: Any) -> None:
+    """What is in memory before the fork stays out of the collector, which would write to it and so unshare it."""
+    gc.collect()
+    gc.freeze()
 
 
 def _forget_process(_server: Any, worker: Any) -> None:

@@ -9,8 +9,3 @@ from patchbay_update_engine.service import SERVICE as UPDATE_ENGINE
 from patchbay_web.service import SERVICE as WEB
 
 SERVICES: tuple[Service, ...] = (UPDATE_ENGINE, REPO_SYNC, ERRATA, INGEST, API, WEB)
-
-
-def service_named(name: str) -> Service:
-    """The service of that name. Raises KeyError."""
-    return {service.name: service for service in SERVICES}[name]

@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from patchbay_shared.settings import Settings, markdown, settings_from
 
 if TYPE_CHECKING:
     from patchbay_shared.db import Database
+    from patchbay_shared.service import Service
 
 SERVICE_NAMES = ("ingest", "update-engine", "repo-sync", "errata", "api", "web")
 HTTP_SERVICE_NAMES = ("ingest", "api", "web")
@@ -41,9 +43,8 @@ def run(service: str, port: int | None) -> None:
             # prometheus_client looks for this variable when it is imported: gunicorn's workers share their counts.
             os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
         from patchbay.production import run as start  # noqa: PLC0415  (after the variable is set)
-        from patchbay.services import service_named  # noqa: PLC0415
 
-        start(service_named(service), settings)
+        start(_service_named(service), settings)
 
 
 @click.command()
@@ -125,6 +126,12 @@ def guarded(main: click.Group) -> None:
     except (StartupError, Unavailable) as exc:
         click.echo(f"patchbay: {exc}", err=True)
         raise SystemExit(1) from None
+
+
+def _service_named(name: str) -> "Service":
+    """That service alone: importing its neighbours as well would cost each process 45 MB."""
+    service: Service = import_module(f"patchbay_{name.replace('-', '_')}.service").SERVICE
+    return service
 
 
 def _settings(*, port: int | None = None, data_dir: str | None = None) -> Settings:

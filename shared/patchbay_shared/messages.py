@@ -47,7 +47,7 @@ QUEUES = (FRESH_REPORTS, RECALCULATION, OPERATOR, REFUSALS, SYNC_NUDGES, DEAD_LE
 
 
 class ReportReceived(msgspec.Struct, frozen=True):
-    """Header of REPORT_RECEIVED; the body beside it is zstd of msgpack of `Report`.
+    """Header of REPORT_RECEIVED; the body beside it is that of patchbay_shared.report_body.
 
     `content_digest` is SHA-256 (hex) over everything of the report that can change a verdict or a fact,
     without times: equal digests mean that there is nothing to store.
@@ -63,6 +63,8 @@ class ReportReceived(msgspec.Struct, frozen=True):
     """Unix seconds, by the host's clock."""
     note: str = ""
     """What of the report could not be read or will not be evaluated; kept in the receipt."""
+    tags: list[str] = []
+    """What the operator gave every host of its enrolment token, in addition to the report's own."""
 
 
 class ReportRefused(msgspec.Struct, frozen=True):

@@ -172,11 +172,14 @@ class StaleService(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: Text = ""
 
 
+Packages = Annotated[list[ReportPackage], Meta(max_length=MAX_PACKAGES)]
+
+
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """A host's report. `packages` and `repos` of None mean "unchanged since the last one"."""
 
     hostname: Word
-    packages: Annotated[list[ReportPackage], Meta(max_length=MAX_PACKAGES)] | None = None
+    packages: Packages | None = None
     repos: Annotated[list[ReportRepository], Meta(max_length=MAX_REPOSITORIES)] | None = None
     arch: Short = ""
     kernel: Short = ""

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 import pytest
-import zstandard
 from flask.testing import FlaskClient
 from patchbay_ingest.app import make_app
 from patchbay_shared.bus import Bus, Delivery, Subscription
 from patchbay_shared.db import Database
 from patchbay_shared.messages import FRESH_REPORTS, REFUSALS, ReportReceived, ReportRefused
 from patchbay_shared.report import Report
+from patchbay_shared.report_body import report_in
 from patchbay_shared.service import Context
 from patchbay_shared.settings import settings_from
 from patchbay_shared.tables import enrolment_token
@@ -33,8 +33,7 @@ class Queue:
 
     def report(self, delivery: Delivery) -> None:
         self.headers.append(msgspec.json.decode(delivery.headers["report"], type=ReportReceived))
-        content = zstandard.ZstdDecompressor().decompress(delivery.body, 1 << 26)
-        self.reports.append(msgspec.msgpack.decode(content, type=Report))
+        self.reports.append(report_in(delivery.body, limit=1 << 26))
 
     def refusal(self, delivery: Delivery) -> None:
         self.refusals.append(msgspec.json.decode(delivery.body, type=ReportRefused))

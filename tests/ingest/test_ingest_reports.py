@@ -18,6 +18,7 @@ from patchbay_shared.db import Database
 from patchbay_shared.errors import Unavailable
 from patchbay_shared.messages import FRESH_REPORTS, ReportReceived
 from patchbay_shared.report import Report
+from patchbay_shared.report_body import report_in
 from patchbay_shared.service import Context
 from patchbay_shared.settings import settings_from
 from patchbay_shared.tables import enrolment_token
@@ -32,13 +33,13 @@ class Received:
 
     def __init__(self) -> None:
         self.headers: list[ReportReceived] = []
+        self.bodies: list[bytes] = []
         self.reports: list[Report] = []
 
     def __call__(self, delivery: Delivery) -> None:
         self.headers.append(msgspec.json.decode(delivery.headers["report"], type=ReportReceived))
-        self.reports.append(
-            msgspec.msgpack.decode(zstandard.ZstdDecompressor().decompress(delivery.body, 1 << 26), type=Report)
-        )
+        self.bodies.append(delivery.body)
+        self.reports.append(report_in(delivery.body, limit=1 << 26))
 
 
 @pytest.fixture
@@ -108,11 +109,13 @@ def test_a_valid_report_is_queued_and_answered_with_a_receipt(post: Post, receiv
 def test_compressed_reports_are_read(
     post: Post, received: Received, encoding: str, compress: Callable[[bytes], bytes]
 ) -> None:
-    """Content-Encoding gzip and zstd."""
-    answer = post(compress(json.dumps(document()).encode()), headers={"Content-Encoding": encoding})
+    """Content-Encoding gzip and zstd; the report goes on its way as it came."""
+    body = compress(json.dumps(document()).encode())
+    answer = post(body, headers={"Content-Encoding": encoding})
 
     assert answer.status_code == 202
     assert received.reports[0].hostname == "web1.example.org"
+    assert received.bodies == [body]
 
 
 def test_two_reports_that_differ_only_in_time_have_one_digest(post: Post, received: Received) -> None:
@@ -153,6 +156,43 @@ def test_a_bad_document_is_answered_with_what_is_wrong_and_where(
     assert answer.json["pointer"] == pointer
     assert said in answer.json["detail"]
     assert received.headers == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"repos": [{"id": "r", "type": "floppy"}]}, "$.repos[0].type"),
+        ({"kernel": 5}, "$.kernel"),
+        ({"tags": ["n\x00l"]}, "$.tags[0]"),
+    ],
+)
+def test_known_packages_do_not_vouch_for_the_rest(
+    post: Post, received: Received, changes: dict[str, Any], pointer: str
+) -> None:
+    """A list of packages that was found good is not read again; everything else is."""
+    assert post(document()).status_code == 202
+    answer = post(document(**changes))
+
+    assert (answer.status_code, answer.json["pointer"]) == (400, pointer)
+    assert len(received.headers) == 1
+
+
+def test_bad_packages_are_refused_each_time(post: Post, received: Received) -> None:
+    """What was refused is not remembered as good."""
+    package = {"name": "bash", "version": "1", "type": "deb"}
+    for bad in ({**package, "vendor": "n\x00l"}, {**package, "version": "not one word"}):
+        assert [post(document(packages=[bad])).status_code for _ in range(2)] == [400, 400]
+
+    assert received.headers == []
+
+
+def test_another_package_is_another_digest(post: Post, received: Received) -> None:
+    """The digest of a report covers its packages, however well they are known."""
+    for version in ("1", "2", "1"):
+        post(document(packages=[{"name": "bash", "version": version, "type": "deb"}]))
+
+    first, second, third = (each.content_digest for each in received.headers)
+    assert first == third != second
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])

@@ -130,11 +130,15 @@ def test_a_token_is_good_in_its_networks_only(ingest: Ingest) -> None:
 
 
 def test_a_tokens_tags_are_its_hosts_tags(ingest: Ingest) -> None:
-    """In addition to those that the host sends."""
+    """They travel beside the report, and change its digest: the engine adds them to those that the host sends."""
     token = ingest.add_token("pbe_tagged", tags=["branch", "own"])
-    report(ingest, enrol(ingest, token).json["token"], tags=["own", "web"])
+    host_token = enrol(ingest, token).json["token"]
+    report(ingest, host_token, tags=["own", "web"])
+    report(ingest, enrol(ingest, hostname="web2").json["token"], tags=["own", "web"])
 
-    assert ingest.queue.reports[0].tags == ["own", "web", "branch"]
+    tagged, plain = ingest.queue.headers
+    assert (tagged.tags, plain.tags) == (["branch", "own"], [])
+    assert tagged.content_digest != plain.content_digest
 
 
 def test_a_new_host_waits_for_approval_where_it_is_wanted(

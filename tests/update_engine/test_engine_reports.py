@@ -1,5 +1,6 @@
 """From a queued report to its stored verdicts, in a real database."""
 
+import gzip
 import hashlib
 import itertools
 import threading
@@ -96,9 +97,11 @@ class Bench:
         return [(name, installed, candidate) for name, installed, candidate in rows]
 
 
-def delivery_of(report: Report, host_id: uuid.UUID, at: float) -> tuple[Delivery, uuid.UUID]:
+def delivery_of(report: Report, host_id: uuid.UUID, at: float, **changes: Any) -> tuple[Delivery, uuid.UUID]:
+    """A message of ingest; `changes` are those of its header."""
     content = msgspec.msgpack.encode(report)
     header = ReportReceived(new_receipt_id(), host_id, at, hashlib.sha256(content).hexdigest(), len(content))
+    header = msgspec.structs.replace(header, **changes)
     headers = {"report": msgspec.json.encode(header).decode()}
     return Delivery("report.received", headers, zstandard.compress(content)), header.receipt_id
 
@@ -126,6 +129,30 @@ def host_report(*packages: str, **changes: Any) -> Report:
 @pytest.fixture
 def bench(database_of: Callable[[str | None], Database]) -> Bench:
     return Bench(database_of)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstandard.compress])
+def test_a_report_is_read_as_its_client_sent_it(bench: Bench, compress: Callable[[bytes], bytes]) -> None:
+    """JSON, compressed by the client: ingest passes it on as it is."""
+    bench.offer(UPDATES, "bash-1.1-1")
+    delivery, receipt_id = delivery_of(host_report(), bench.host_id, next(clock))
+    document = msgspec.json.encode(host_report("bash-1.0-1"))
+
+    bench.engine.report_received(Delivery(delivery.routing_key, delivery.headers, compress(document)))
+
+    assert bench.updates() == [("bash", "1.0-1", "1.1-1")]
+    assert bench.rows("SELECT state FROM receipt WHERE id = :id", id=receipt_id) == [("evaluated",)]
+
+
+def test_an_operators_tags_are_added_to_the_hosts_own(bench: Bench) -> None:
+    """Those of the enrolment token, each once."""
+    delivery, _ = delivery_of(
+        host_report("bash-1.0-1", tags=["own", "web"]), bench.host_id, next(clock), tags=["branch", "own"]
+    )
+
+    bench.engine.report_received(delivery)
+
+    assert bench.rows("SELECT tags FROM host") == [(["own", "web", "branch"],)]
 
 
 def test_a_report_becomes_its_list_of_updates(bench: Bench) -> None:

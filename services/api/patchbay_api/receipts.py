@@ -4,10 +4,10 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 import msgspec
-import zstandard
 from flask import abort
 from marshmallow import Schema, fields, validate
 from patchbay_shared.messages import REPORT_REPROCESS_REQUESTED, ReprocessRequested
+from patchbay_shared.report_body import document_in
 from patchbay_shared.tables import host, host_credential, receipt, report_body
 from sqlalchemy import Select, desc, func, select
 
@@ -110,10 +110,8 @@ def get_kept_report(receipt_id: UUID) -> dict[str, Any]:
         )
     if found is None:
         _not_kept(receipt_id)
-    content = zstandard.ZstdDecompressor().decompress(
-        bytes(found["body"]), max_output_size=context().settings.report_max_expanded_bytes
-    )
-    return {**found, "report": msgspec.msgpack.decode(content)}
+    limit = context().settings.report_max_expanded_bytes
+    return {**found, "report": document_in(bytes(found["body"]), limit=limit)}
 
 
 @receipts.post("/receipts/<uuid:receipt_id>/reprocess", ReprocessAsked, status=202, permission="hosts.operate")

@@ -12,18 +12,19 @@ from patchbay_shared.http import add_health, add_problem_handlers, problem
 from patchbay_shared.metrics import count_refusal
 from patchbay_shared.proxies import TrustedProxies
 from patchbay_shared.report import Short, Word
+from patchbay_shared.report_body import TooLarge
 from patchbay_shared.service import Context
 from patchbay_shared.settings import comma_separated
 
 from patchbay_ingest.clients import add_client_routes
 from patchbay_ingest.identity import Forbidden, Identity, Unauthenticated, require_approved
-from patchbay_ingest.intake import Refusals, accept
+from patchbay_ingest.intake import Refusals, accept, content_of
 from patchbay_ingest.limits import Limits, RateLimited
 from patchbay_ingest.outcomes import Outcomes
 from patchbay_ingest.peer import Prefixes
 from patchbay_ingest.wire import patchbay as patchbay_wire
 from patchbay_ingest.wire import sbom
-from patchbay_ingest.wire.body import TooLarge, UnsupportedEncoding, decompress, read_bounded
+from patchbay_ingest.wire.body import Body, UnsupportedEncoding, decompress, read_bounded
 
 ENROLMENT_MAX_BYTES = 16_384
 RECEIPT_HEADER = "Patchbay-Receipt"
@@ -79,9 +80,9 @@ def make_app(context: Context) -> Flask:
         limits.require(caller.host_id)
         require_approved(caller)
         _require_json()
-        document, size_bytes = read_document()
+        body = read_body()
         wait_seconds = _wait_seconds()
-        receipt_id = accept(bus, caller, patchbay_wire.report_of(document), size_bytes=size_bytes)
+        receipt_id = accept(bus, caller, patchbay_wire.content_of(body), size_bytes=len(body.sent))
         return answer(receipt_id, wait_seconds)
 
     def bill_of_materials() -> tuple[Response, int]:
@@ -89,24 +90,25 @@ def make_app(context: Context) -> Flask:
         token = _bearer()
         if known := identity.require_known(token):
             g.host_id = known.host_id
-        document, size_bytes = read_document()
+        body = read_body()
         wait_seconds = _wait_seconds()
-        decoded, note = sbom.report_of(document, request.mimetype, hostname=request.args.get("hostname", ""))
+        decoded, note = sbom.report_of(body.document, request.mimetype, hostname=request.args.get("hostname", ""))
         caller = identity.client_of(token, decoded.hostname, peer=g.peer)
         g.host_id = caller.host_id
         limits.require(caller.host_id)
         require_approved(caller)
-        return answer(accept(bus, caller, decoded, size_bytes=size_bytes, note=note), wait_seconds)
+        receipt_id = accept(bus, caller, content_of(decoded), size_bytes=len(body.sent), note=note)
+        return answer(receipt_id, wait_seconds)
 
     def answer(receipt_id: UUID, wait_seconds: float) -> tuple[Response, int]:
         if outcome := outcomes.wait_for(receipt_id, wait_seconds):
             return Response(msgspec.json.encode(outcome), mimetype="application/json"), 200
         return jsonify({"receipt": str(receipt_id)}), 202
 
-    def read_document() -> tuple[bytes, int]:
+    def read_body() -> Body:
         sent = read_bounded(request.stream, declared=request.content_length, limit=settings.report_max_bytes)
         encoding = request.headers.get("Content-Encoding", "")
-        return decompress(sent, encoding, limit=settings.report_max_expanded_bytes), len(sent)
+        return decompress(sent, encoding, limit=settings.report_max_expanded_bytes)
 
     add_client_routes(app, settings, identity, bus, limits, outcomes)
 

@@ -13,7 +13,7 @@ from patchbay_shared.errors import InvalidInput
 from patchbay_shared.settings import Settings, comma_separated
 
 from patchbay_ingest.identity import Forbidden, Identity, Unauthenticated, require_approved, within
-from patchbay_ingest.intake import accept
+from patchbay_ingest.intake import accept, content_of
 from patchbay_ingest.limits import Limits
 from patchbay_ingest.outcomes import Outcomes, text_of
 from patchbay_ingest.peer import name_of
@@ -53,7 +53,7 @@ def add_client_routes(
         g.host_id = caller.host_id
         limits.require(caller.host_id)
         require_approved(caller)
-        return accept(bus, caller, report, size_bytes=request.content_length or 0, note=note)
+        return accept(bus, caller, content_of(report), size_bytes=request.content_length or 0, note=note)
 
     @app.route("/reports/upload/", methods=["GET", "POST"])
     @app.route("/t/<token>/reports/upload/", methods=["GET", "POST"])
@@ -92,7 +92,7 @@ def add_client_routes(
         sent = read_bounded(request.stream, declared=request.content_length, limit=settings.report_max_bytes)
         document = decompress(
             sent, request.headers.get("Content-Encoding", ""), limit=settings.report_max_expanded_bytes
-        )
+        ).document
         hostname = hostname_of(patchman2.hostname_in(document))
         try:
             receipt_id = take(token, hostname, lambda: patchman2.upload_of(document))

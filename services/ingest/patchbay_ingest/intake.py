@@ -4,10 +4,10 @@ import hashlib
 import time
 from queue import Full, Queue
 from threading import Lock, Thread
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
-import zstandard
 from patchbay_shared.bus import Bus
 from patchbay_shared.errors import Unavailable
 from patchbay_shared.log import get_logger
@@ -15,6 +15,7 @@ from patchbay_shared.messages import REPORT_RECEIVED, REPORT_REFUSED, ReportRece
 from patchbay_shared.metrics import REPORT_BYTES, REPORTS_ACCEPTED
 from patchbay_shared.receipts import new_receipt_id
 from patchbay_shared.report import Report
+from patchbay_shared.report_body import body_of
 
 from patchbay_ingest.identity import Caller
 
@@ -25,40 +26,41 @@ REFUSAL_PAUSE_SECONDS = 5.0
 REASON_MAX_CHARACTERS = 2_000
 
 
-def accept(bus: Bus, caller: Caller, report: Report, *, size_bytes: int, note: str = "") -> UUID:
+class Content(NamedTuple):
+    """A report that may be queued."""
+
+    body: bytes
+    """See patchbay_shared.report_body."""
+    digest: bytes
+    """SHA-256 over everything that can change a fact or a verdict, and no times."""
+    collected_at: float | None
+
+
+def accept(bus: Bus, caller: Caller, content: Content, *, size_bytes: int, note: str = "") -> UUID:
     """Queue a report; it is durable when this returns. The id of its receipt. Raises Unavailable."""
-    if caller.tags:
-        report = msgspec.structs.replace(report, tags=list(dict.fromkeys([*report.tags, *caller.tags])))
-    content = content_of(report)
+    digest = hashlib.sha256(content.digest + "\n".join(caller.tags).encode()) if caller.tags else None
     header = ReportReceived(
         receipt_id=new_receipt_id(),
         host_id=caller.host_id,
         received_at=time.time(),
-        content_digest=hashlib.sha256(content).hexdigest(),
+        content_digest=(digest.digest() if digest else content.digest).hex(),
         size_bytes=size_bytes,
-        collected_at=report.collected_at,
+        collected_at=content.collected_at,
         note=note[:REASON_MAX_CHARACTERS],
+        tags=caller.tags,
     )
-    bus.publish(
-        REPORT_RECEIVED,
-        zstandard.ZstdCompressor(level=1).compress(content),
-        {"report": msgspec.json.encode(header).decode()},
-        wait=True,
-    )
+    bus.publish(REPORT_RECEIVED, content.body, {"report": msgspec.json.encode(header).decode()}, wait=True)
     REPORTS_ACCEPTED.inc()
     REPORT_BYTES.observe(size_bytes)
     log.info("report_accepted", host_id=str(caller.host_id), receipt_id=str(header.receipt_id), bytes=size_bytes)
     return header.receipt_id
 
 
-def content_of(report: Report) -> bytes:
-    """The report as it travels: everything that can change a fact or a verdict, and no times.
-
-    msgpack of `Report` without what differs between two reports of an unchanged host.
-    """
-    return msgspec.msgpack.encode(
-        msgspec.structs.replace(report, collected_at=None, collect_seconds=None, digests={})
-    )
+def content_of(report: Report) -> Content:
+    """The content of a report that came in another wire form than Patchbay's own."""
+    timeless = msgspec.structs.replace(report, collected_at=None, collect_seconds=None, digests={})
+    digest = hashlib.sha256(msgspec.msgpack.encode(timeless)).digest()
+    return Content(body_of(report), digest, report.collected_at)
 
 
 class Refusals:

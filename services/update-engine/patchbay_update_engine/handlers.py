@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from itertools import groupby
 
 import msgspec
-import zstandard
 from patchbay_shared import metrics
 from patchbay_shared.bus import Bus, Delivery
 from patchbay_shared.db import Database
@@ -26,7 +25,7 @@ from patchbay_shared.messages import (
     RepositoryChanged,
     RepositoryNudge,
 )
-from patchbay_shared.report import Report
+from patchbay_shared.report_body import report_in
 from patchbay_shared.settings import Settings
 from sqlalchemy import Connection
 
@@ -57,7 +56,6 @@ log = get_logger("update-engine")
 
 RECEIPT_DAYS = 90
 EVENT_DAYS = 730
-_report = msgspec.msgpack.Decoder(Report)
 
 
 class Engine:
@@ -88,7 +86,9 @@ class Engine:
     def store_report(self, header: ReportReceived, body: bytes, *, again: bool = False) -> None:
         """Store a report (`body` as it travels) and decide; `again` renews the receipt that it has already."""
         stages = metrics.StageClock()
-        report = _report.decode(zstandard.ZstdDecompressor().decompress(body, max_output_size=self._max_bytes))
+        report = report_in(body, limit=self._max_bytes)
+        if header.tags:
+            report = msgspec.structs.replace(report, tags=list(dict.fromkeys([*report.tags, *header.tags])))
         stages.ended("decode")
         with self._database.transaction() as connection:
             host = store.lock_host(connection, header.host_id, received_at=header.received_at)

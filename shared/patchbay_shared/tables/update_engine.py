@@ -230,7 +230,7 @@ report_body = Table(
     Column("host_id", Uuid, nullable=False),
     at("received_at"),
     Column("header", JSONB, nullable=False, comment="ReportReceived"),
-    Column("body", LargeBinary, nullable=False, comment="zstd of msgpack of Report, as it travelled"),
+    Column("body", LargeBinary, nullable=False, comment="the report as it travelled (patchbay_shared.report_body)"),
     Index("ix_report_body_host", "host_id", "received_at"),
     info={"writer": "update-engine"},
 )

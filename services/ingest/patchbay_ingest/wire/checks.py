@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from patchbay_shared.catalogue import Scheme
 from patchbay_shared.errors import InvalidInput, InvalidVersion
-from patchbay_shared.report import Report, ReportPackage
+from patchbay_shared.report import Report, ReportPackage, ReportRepository
 from patchbay_shared.repositories import TYPES
 from patchbay_shared.versions import evr_key
 
@@ -19,7 +19,7 @@ SCHEMES: dict[str, Scheme | None] = {
     "apk": None,
 }
 """Package type to the order of its versions; those without one are kept, but nothing is concluded from them."""
-REMEMBERED = 300_000
+REMEMBERED = 50_000
 _good_versions: set[tuple[str, str, str, str]] = set()
 _good_names: set[tuple[str, str]] = set()
 _WORD = re.compile(r"[^\s\x00-\x1f\x7f]+\Z")
@@ -32,8 +32,19 @@ def check(report: Report) -> None:
     Raises InvalidInput whose `pointer` names the place. A pattern in the types would say the same, at six times the
     cost of decoding the whole report; here what was found good once is remembered.
     """
+    check_packages(report.packages)
+    check_repositories(report.repos)
+
+
+def check_packages(packages: list[ReportPackage] | None) -> None:
+    """The packages' part of `check`."""
     versions, names = _good_versions, _good_names
-    for position, package in enumerate(report.packages or ()):
+    if packages is None or (
+        versions.issuperset([(each.type, each.epoch, each.version, each.release) for each in packages])
+        and names.issuperset([(each.name, each.arch) for each in packages])
+    ):
+        return
+    for position, package in enumerate(packages):
         name = (package.name, package.arch)
         version = (package.type, package.epoch, package.version, package.release)
         if name not in names:
@@ -44,7 +55,11 @@ def check(report: Report) -> None:
         if version not in versions:
             _check_version(package, f"$.packages[{position}]")
             _remember(versions, version)
-    for position, repository in enumerate(report.repos or ()):
+
+
+def check_repositories(repositories: list[ReportRepository] | None) -> None:
+    """The repositories' part of `check`."""
+    for position, repository in enumerate(repositories or ()):
         if repository.type not in TYPES:
             raise InvalidInput(
                 f"Repository type {repository.type!r} at $.repos[{position}].type is not one of "
