@@ -130,6 +130,7 @@ class _HttpProcess(BaseApplication):  # type: ignore[misc]  # gunicorn ships no 
     def __init__(self, service: Service, settings: Settings) -> None:
         self._service = service
         self._settings = dataclasses.replace(settings)
+        self._workers: WorkerThreads | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -151,15 +152,24 @@ class _HttpProcess(BaseApplication):  # type: ignore[misc]  # gunicorn ships no 
             "control_socket_disable": True,
             "pre_fork": _freeze,
             "child_exit": _forget_process,
+            "worker_exit": self._stop_workers,
         }
         for name, value in values.items():
             if name in self.cfg.settings:
                 self.cfg.set(name, value)
 
+    def _stop_workers(self, _server: Any, _worker: Any) -> None:
+        """Called in a worker process as it ends; the master has none."""
+        if self._workers is not None:
+            self._workers.stop(within_seconds=GRACE_SECONDS)
+
     def load(self) -> Flask:
         assert self._service.app is not None  # noqa: S101  (for mypy: the caller has asked)
         context = context_of(self._service, self._settings)
         app = self._service.app(context)
+        if self._service.workers:
+            self._workers = WorkerThreads(context, self._service.workers(context))
+            self._workers.start()
         observe_requests(app, self._service.name)
         proxied = TrustedProxies(app.wsgi_app, comma_separated(self._settings.trusted_proxies))
         app.wsgi_app = ByPort(proxied, _gauges(self._service, context), self._settings)  # type: ignore[method-assign]  # Flask's documented place for middleware

@@ -33,6 +33,7 @@ from patchbay_api.sbom import sbom
 from patchbay_api.sessions import sessions
 from patchbay_api.syncs import syncs
 from patchbay_api.tokens import tokens
+from patchbay_api.trends import trends
 from patchbay_api.users import users
 
 RESOURCES = (
@@ -42,6 +43,7 @@ RESOURCES = (
     roles,
     tokens,
     dashboard,
+    trends,
     hosts,
     host_updates,
     host_history,

@@ -198,7 +198,7 @@ def list_domains(query: dict[str, Any]) -> Page:
     return _page(store.domains(), ("domain",), query)
 
 
-@os_groups.get("/os-groups", page_of(OsGroup, "OsGroupPage"), query=PageQuery)
+@os_groups.get("/os-groups", page_of(OsGroup, "OsGroupPage"), query=PageQuery, permission="repositories.read")
 def list_os_groups(query: dict[str, Any]) -> Page:
     """List groups of operating systems."""
     with context().database.transaction() as connection:
@@ -222,7 +222,7 @@ def add_os_group(body: dict[str, Any]) -> dict[str, Any]:
         return _group_or_404(connection, group_id)
 
 
-@os_groups.get(f"/os-groups/{_ID}", OsGroupDetail)
+@os_groups.get(f"/os-groups/{_ID}", OsGroupDetail, permission="repositories.read")
 def get_os_group(group_id: int) -> dict[str, Any]:
     """Show one group."""
     with context().database.transaction() as connection:

@@ -13,11 +13,18 @@ from patchbay_shared.messages import (
     REPOSITORY_OPERATED,
     SYNC_REQUESTED,
 )
-from patchbay_shared.service import Service
+from patchbay_shared.service import Context, Job, Service, Workers
 
 from patchbay_api.app import make_app
 from patchbay_api.gauges import gauges
 from patchbay_api.resource import PREFIX
+from patchbay_api.trends import snapshot_job
+
+
+def workers(context: Context) -> Workers:
+    """What goes on without anybody asking; each job may run in several replicas."""
+    return Workers(jobs=[Job("fleet-snapshot", context.settings.sweep_seconds, snapshot_job(context))])
+
 
 SERVICE = Service(
     name="api",
@@ -61,6 +68,7 @@ SERVICE = Service(
         "os_group_repository",
         "os_variant_group",
         "host_repository_choice",
+        "fleet_snapshot",
         "host_group",
         "host_label",
         "user_role",
@@ -81,5 +89,6 @@ SERVICE = Service(
     ),
     app=make_app,
     paths=(PREFIX,),
+    workers=workers,
     gauges=gauges,
 )

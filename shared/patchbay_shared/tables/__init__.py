@@ -25,6 +25,7 @@ from patchbay_shared.tables.errata import (
     known_exploited,
     lifecycle,
 )
+from patchbay_shared.tables.fleet_snapshot import fleet_snapshot
 from patchbay_shared.tables.host_conclusions import opinion, reboot_verdict
 from patchbay_shared.tables.host_labels import host_group, host_label
 from patchbay_shared.tables.ingest import host_credential
@@ -73,6 +74,7 @@ __all__ = [
     "errata_source",
     "evaluation",
     "exploit_score",
+    "fleet_snapshot",
     "group_repository_set",
     "host",
     "host_approval",
