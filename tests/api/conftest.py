@@ -1,10 +1,12 @@
 """The API over a seeded database, asked as people of each role."""
 
 import importlib.util
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -19,6 +21,7 @@ from patchbay_shared.service import Context
 from patchbay_shared.settings import settings_from
 from patchbay_shared.tables import user_account
 from sqlalchemy import insert
+from vulnerable_fleet import Seed
 
 PASSWORD = "correct horse"
 
@@ -96,3 +99,26 @@ def ask(app: Flask) -> Callable[[str], FlaskClient]:
 def viewer(ask: Callable[[str], FlaskClient]) -> FlaskClient:
     """A client signed in as a viewer."""
     return ask("viewer")
+
+
+@pytest.fixture
+def seed(database: Database) -> Any:
+    """Call with a function of a `Seed`; it runs in one transaction."""
+
+    def run(write: Callable[[Seed], Any]) -> Any:
+        with database.transaction() as connection:
+            return write(Seed(connection))
+
+    return run
+
+
+@pytest.fixture
+def get(ask: Callable[[str], FlaskClient]) -> Callable[[str], Any]:
+    client = ask("viewer")
+
+    def read(path: str) -> Any:
+        answer = client.get(f"/api/v1{path}")
+        assert answer.status_code == 200, answer.text
+        return json.loads(answer.text)
+
+    return read

@@ -1,120 +1,19 @@
 """Advisories, CVEs, and which hosts they touch, through the API."""
 
-import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import pytest
 from flask.testing import FlaskClient
 from patchbay_shared.db import Database
 from patchbay_shared.tables import (
-    advisory,
-    advisory_cve,
-    advisory_fix,
     cve,
-    errata_source,
-    host,
     known_exploited,
     lifecycle,
-    package,
-    package_set,
-    repository_set,
 )
-from patchbay_shared.versions import evr_key
-from sqlalchemy import Connection, insert
-
-NOW = datetime.now(UTC)
-NAMESPACE = UUID("7d8e1f0a-8f0e-4f8e-9a53-0b5a7f3f8a12")
-
-
-class Seed:
-    """Writes what other services would have written, row by row."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._count = 0
-        connection.execute(insert(errata_source).values(name="debian-dsa", url="https://x", enabled=True))
-
-    def host(self, name: str, codename: str, *packages: str, source: str | None = None, built: str = "") -> UUID:
-        """A Debian host with `name evr` packages, built from `source` at version `built`."""
-        ids = []
-        for each in packages:
-            label, evr = each.split()
-            values = {"type": "deb", "name": label, "arch": "amd64", "evr": evr, "evr_key": evr_key("deb", evr)}
-            values |= {"source_name": source or label, "source_key": evr_key("deb", built or evr)}
-            ids.append(self._one(package, package.c.id, digest=self._digest(), **values))
-        number = uuid5(NAMESPACE, name)
-        set_id = self._one(
-            package_set, package_set.c.id, digest=self._digest(), package_ids=sorted(ids), held_ids=[], config_ids=[]
-        )
-        os_release = {"ID": "debian", "VERSION_CODENAME": codename}
-        document = {"repositories": [], "policy": {"package_manager": "apt", "os_release": os_release}}
-        repositories = self._one(
-            repository_set, repository_set.c.id, digest=self._digest(), repository_ids=[], document=document
-        )
-        self._connection.execute(
-            insert(host).values(
-                id=number, hostname=name, machine_id=name, facts={}, os_name=f"Debian {codename}", arch="x86_64",
-                kernel="6.1", boot_id="", tags=[], content_digest=b"", package_set_id=set_id,
-                repository_set_id=repositories, package_count=len(ids), first_report_at=NOW, last_report_at=NOW,
-                changed_at=NOW,
-            )
-        )  # fmt: skip
-        return number
-
-    def advisory(self, name: str, cve_id: str, *fixes: str, kind: str = "security", **more: Any) -> None:
-        """Fixes are `codename source evr`; an evr of `-` means that there is none."""
-        self._count += 1
-        values = {"severity": "high", "vendor_severity": "", "status": "final", "title": f"{name} title", "links": []}
-        self._connection.execute(
-            insert(advisory).values(
-                id=self._count, source="debian-dsa", name=name, part=1, digest=0, vendor="debian", type=kind,
-                description="<b>text</b>", url="", issued_at=NOW, **values,
-            )
-        )  # fmt: skip
-        self._connection.execute(insert(advisory_cve).values(advisory_id=self._count, cve=cve_id))
-        for each in fixes:
-            codename, source, evr = each.split()
-            fixed = evr != "-"
-            row = {"kind": "source", "arch": "", "module": "", "pocket": "", "note": "", "state": "fixed", **more}
-            self._connection.execute(
-                insert(advisory_fix).values(
-                    advisory_id=self._count, ecosystem="debian", distro_release=codename, package=source,
-                    evr=evr if fixed else "", evr_key=evr_key("deb", evr) if fixed else None, **row,
-                )
-            )  # fmt: skip
-
-    def _one(self, table: Any, column: Any, **values: Any) -> int:
-        return int(self._connection.scalar(insert(table).values(**values).returning(column)) or 0)
-
-    def _digest(self) -> bytes:
-        self._count += 1
-        return self._count.to_bytes(16, "big")
-
-
-@pytest.fixture
-def seed(database: Database) -> Any:
-    """Call with a function of a `Seed`; it runs in one transaction."""
-
-    def run(write: Callable[[Seed], Any]) -> Any:
-        with database.transaction() as connection:
-            return write(Seed(connection))
-
-    return run
-
-
-@pytest.fixture
-def get(ask: Callable[[str], FlaskClient]) -> Callable[[str], Any]:
-    client = ask("viewer")
-
-    def read(path: str) -> Any:
-        answer = client.get(f"/api/v1{path}")
-        assert answer.status_code == 200, answer.text
-        return json.loads(answer.text)
-
-    return read
+from sqlalchemy import insert
+from vulnerable_fleet import NOW, Seed
 
 
 def test_a_cve_finds_the_hosts_without_its_fix(seed: Any, get: Callable[[str], Any]) -> None:
@@ -161,7 +60,7 @@ def test_a_host_lists_its_cves_by_their_scores(seed: Any, get: Callable[[str], A
 
     host_id = seed(write)
 
-    items = get(f"/hosts/{host_id}/cves")["items"]
+    items = get(f"/hosts/{host_id}/cves?sort=-score")["items"]
     assert [(each["cve"], each["score"], each["advisories"], each["known_exploited"]) for each in items] == [
         ("CVE-2024-0002", 9.8, ["DSA-2-1"], False),
         ("CVE-2024-0001", None, ["DSA-1-1"], True),

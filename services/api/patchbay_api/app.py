@@ -14,6 +14,7 @@ from patchbay_api.dashboard import dashboard
 from patchbay_api.dead_letters import dead_letters
 from patchbay_api.documentation import add_documentation
 from patchbay_api.enrolment import enrolment
+from patchbay_api.exceptions import exceptions
 from patchbay_api.groups import groups
 from patchbay_api.host_history import host_history
 from patchbay_api.host_updates import host_updates
@@ -26,6 +27,7 @@ from patchbay_api.own_account import own_account
 from patchbay_api.packages import packages
 from patchbay_api.problems import ProblemApi
 from patchbay_api.receipts import receipts
+from patchbay_api.remediation import remediation
 from patchbay_api.repositories import repositories
 from patchbay_api.resource import PREFIX
 from patchbay_api.roles import roles
@@ -53,6 +55,8 @@ RESOURCES = (
     advisories,
     cves,
     lifecycles,
+    exceptions,
+    remediation,
     sbom,
     repositories,
     mirrors,

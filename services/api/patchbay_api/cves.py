@@ -1,26 +1,35 @@
 """CVEs: the list, one of them, the hosts that it touches, and the CVEs that touch a host."""
 
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 from flask import abort
 from marshmallow import Schema, fields, validate
+from patchbay_shared.exposure import STATES
 from patchbay_shared.tables import host
 from sqlalchemy import select
 
 from patchbay_api.hosts import host_or_404
-from patchbay_api.paging import Key, Page, PageQuery, fetch_page, page_of, text_field
+from patchbay_api.paging import Key, Number, Page, PageQuery, fetch_page, page_of, text_field
 from patchbay_api.resource import Resource, context
 from patchbay_api.store import vulnerabilities as store
 
 cves = Resource("cves", "Vulnerabilities, with their scores, their fixes, and what they touch.")
 
-_FIXED = len(store.STATES) - 1
 _STATE = (
-    "fix-available: a fixed version is published; restricted: only where a subscription gives it; open: there is no"
-    " fix; no-fix-planned: the distribution will not publish one; undetermined: it does not say; fixed: the"
-    " installed version has the fix."
+    "fix-available: a fixed version is published; restart-pending: it is installed, but the old kernel or a service"
+    " that was started before still runs; restricted: only where a subscription gives it; open: there is no fix;"
+    " no-fix-planned: the distribution will not publish one; undetermined: it does not say; fixed: the installed"
+    " version has the fix; not-affected: the distribution's version never had the flaw; waived: an exception holds."
 )
+
+
+_HOST_CVE_SORTS: dict[str, tuple[str, Any]] = {
+    "priority": ("priority", Number),
+    "score": ("sort_score", float),
+    "due_by": ("sort_due", date),
+}
 
 
 class CveQuery(PageQuery):
@@ -64,6 +73,12 @@ class CveDetail(Cve):
     exploited_since = fields.Date(required=True, allow_none=True)
     ransomware = fields.Boolean(required=True, allow_none=True)
     required_action = fields.String(required=True, allow_none=True)
+    hosts_by_state = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(),
+        required=True,
+        metadata={"description": f"Number of hosts, 0 as well. {_STATE}"},
+    )
     epss_model = fields.String(required=True, allow_none=True)
     epss_date = fields.Date(required=True, allow_none=True)
 
@@ -72,8 +87,8 @@ class StateQuery(PageQuery):
     """Which states."""
 
     state = fields.String(
-        validate=validate.OneOf(store.STATES),
-        metadata={"description": f"Only this state; without it, all but fixed. {_STATE}"},
+        validate=validate.OneOf(STATES),
+        metadata={"description": f"Only this state; without it, all but fixed and not-affected. {_STATE}"},
     )
 
 
@@ -81,38 +96,72 @@ class HostCveQuery(StateQuery):
     """Which CVEs of a host, in which order."""
 
     sort = fields.String(
-        load_default="-score",
-        validate=validate.OneOf(["score", "-score", "cve", "-cve"]),
-        metadata={"description": "Equals are in order of their ids."},
+        load_default="-priority",
+        validate=validate.OneOf(
+            [sign + name for name in ("priority", "score", "cve", "due_by") for sign in ("", "-")]
+        ),
+        metadata={
+            "description": "Priority: exploited, then EPSS, CVSS, age and exposure. Equals are in order of their ids."
+        },
     )
+    overdue = fields.Boolean(metadata={"description": "Whether its due date is past and it is not waived."})
 
 
-class HostCve(Schema):
+class Touch(Schema):
+    """What a CVE is on a host."""
+
+    state = fields.String(required=True, metadata={"description": _STATE})
+    packages = fields.List(
+        fields.String(),
+        required=True,
+        metadata={
+            "description": "Vulnerable ones, name and installed version; of a fixed CVE those that have the fix."
+        },
+    )
+    advisories = fields.List(
+        fields.String(), required=True, metadata={"description": "Those whose fix is not installed, or not running."}
+    )
+    since = fields.AwareDateTime(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "When it was published or the package installed, the later of both as far as known."
+        },
+    )
+    due_by = fields.Date(
+        required=True,
+        allow_none=True,
+        metadata={"description": "By the policy for its severity, or CISA's date if that is earlier; null: none."},
+    )
+    overdue = fields.Boolean(required=True, metadata={"description": "`due_by` is past, and it is not waived."})
+    waived = fields.Boolean(required=True)
+    exception_id = fields.Integer(required=True, allow_none=True, metadata={"description": "By which it is waived."})
+    priority = fields.Integer(required=True, metadata={"description": "Greater comes first."})
+
+
+class HostCve(Touch):
     """A CVE that touches a host."""
 
     cve = fields.String(required=True)
-    state = fields.String(required=True, metadata={"description": _STATE})
-    packages = fields.List(fields.String(), required=True, metadata={"description": "name and installed version"})
-    advisories = fields.List(
-        fields.String(), required=True, metadata={"description": "Those whose fix is not installed yet."}
+    score = fields.Float(required=True, allow_none=True, metadata={"description": "CVSS; null: nobody rated it."})
+    vector = fields.String(required=True)
+    cvss_version = fields.String(required=True)
+    cwes = fields.List(fields.String(), required=True)
+    severity = fields.String(
+        required=True, metadata={"description": "The vendor's, of the worst advisory; else by the CVSS score."}
     )
-    score = fields.Float(required=True, allow_none=True)
-    severity = fields.String(required=True)
     known_exploited = fields.Boolean(required=True)
-    due_on = fields.Date(required=True, allow_none=True)
+    due_on = fields.Date(required=True, allow_none=True, metadata={"description": "CISA's date for it to be fixed."})
     epss = fields.Float(required=True, allow_none=True)
+    epss_percentile = fields.Float(required=True, allow_none=True)
 
 
-class CveHost(Schema):
+class CveHost(Touch):
     """A host that a CVE touches."""
 
     id = fields.UUID(required=True)
     hostname = fields.String(required=True)
     os = fields.String(required=True)
-    state = fields.String(required=True, metadata={"description": _STATE})
-    packages = fields.List(
-        fields.String(), required=True, metadata={"description": "Vulnerable ones: name and installed version."}
-    )
 
 
 @cves.get("/cves", page_of(Cve, "CvePage"), query=CveQuery, permission="advisories.read")
@@ -140,9 +189,9 @@ def get_cve(cve_id: str) -> Any:
     """Show one CVE."""
     with context().database.transaction() as connection:
         found = store.cve_details(connection, [_storable(cve_id)])
-    if not found:
-        abort(404, f"Nothing is known of {cve_id[:40]}; ids are written as in CVE-2024-1234.")
-    return found[cve_id]
+        if not found:
+            abort(404, f"Nothing is known of {cve_id[:40]}; ids are written as in CVE-2024-1234.")
+        return {**found[cve_id], "hosts_by_state": store.packages_judged_for(connection, cve_id).counts()}
 
 
 @cves.get("/cves/<string:cve_id>/hosts", page_of(CveHost, "CveHostPage"), query=StateQuery, permission="hosts.read")
@@ -158,7 +207,7 @@ def list_cve_hosts(query: dict[str, Any], cve_id: str) -> Page:
             limit=query["limit"],
             cursor=query.get("cursor"),
         )
-        found = judged.on(connection, page.items)
+        found = judged.on(page.items)
     return Page(found, page.next_cursor, page.total_count)
 
 
@@ -166,20 +215,23 @@ def list_cve_hosts(query: dict[str, Any], cve_id: str) -> Page:
 def list_host_cves(query: dict[str, Any], host_id: UUID) -> Page:
     """List the CVEs that touch a host."""
     sort: str = query["sort"]
-    rows = store.host_cves(host_id)
+    rows = store.cves_of_host(host_id)
     number = Key(rows.c.cve, str, descending=sort == "-cve")
-    keys = [number] if sort.endswith("cve") else [Key(rows.c.sort_score, float, descending=sort == "-score"), number]
+    keys = [number]
+    if not sort.endswith("cve"):
+        name, kind = _HOST_CVE_SORTS[sort.removeprefix("-")]
+        keys.insert(0, Key(rows.c[name], kind, descending=sort.startswith("-")))
     statement = select(rows).where(rows.c.rank.in_(_ranks(query.get("state"))))
+    if "overdue" in query:
+        statement = statement.where(rows.c.overdue == query["overdue"])
     with context().database.transaction() as connection:
         host_or_404(connection, host_id)
         page = fetch_page(connection, statement, keys, sort=sort, limit=query["limit"], cursor=query.get("cursor"))
-    return Page(
-        [{**row, "state": store.STATES[row["rank"]]} for row in page.items], page.next_cursor, page.total_count
-    )
+    return Page([{**row, "state": STATES[row["rank"]]} for row in page.items], page.next_cursor, page.total_count)
 
 
 def _ranks(state: str | None) -> list[int]:
-    return list(range(_FIXED)) if state is None else [store.STATES.index(state)]
+    return list(store.TOUCHING) if state is None else [STATES.index(state)]
 
 
 def _storable(text: str) -> str:

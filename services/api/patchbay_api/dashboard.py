@@ -77,6 +77,26 @@ class OperatingSystem(Schema):
     security = fields.Integer(required=True)
 
 
+class VulnerabilityTotals(Schema):
+    """CVEs over the hosts that were counted; `GET /hosts?overdue=true` has those with overdue ones."""
+
+    counted = _count("Hosts whose CVEs were counted.")
+    patched = _count("Those of them without a CVE that could be fixed, by an update or a restart, and is not waived.")
+    patched_percent = fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Of the counted hosts, rounded down; say it with `waived`: 100 % (3 waived)."},
+    )
+    exposed = _count("Hosts that any CVE touches that is not waived.")
+    exploited = _count("Hosts that a CVE touches that is known to be exploited, and is not waived.")
+    overdue = _count("Hosts with a CVE past its due date.")
+    waived = _count("Hosts with a waived CVE.")
+    overdue_cves = _count("CVEs past their due dates, over all hosts.")
+    waived_cves = _count("Waived CVEs, over all hosts.")
+    fixable_cves = _count("CVEs with a fix to install, over all hosts.")
+    restart_cves = _count("CVEs fixed on disk where the old code still runs, over all hosts.")
+
+
 class Dashboard(Schema):
     """The fleet in numbers."""
 
@@ -88,6 +108,7 @@ class Dashboard(Schema):
     )
     restarts = fields.List(fields.Nested(RestartTotal), required=True)
     operating_systems = fields.List(fields.Nested(OperatingSystem), required=True)
+    vulnerabilities = fields.Nested(VulnerabilityTotals, required=True)
     waiting_host_count = _count("Enrolled hosts that wait for an operator's approval.")
     dead_letter_count = _count("Messages that could not be handled.")
 
@@ -104,6 +125,7 @@ def get_dashboard() -> dict[str, Any]:
             "states": _in_order(fleet.state_totals(connection)),
             "restarts": fleet.restart_totals(connection),
             "operating_systems": systems[: fleet.OPERATING_SYSTEM_COUNT],
+            "vulnerabilities": fleet.vulnerability_totals(connection),
             "waiting_host_count": approvals.waiting_count(connection),
             "dead_letter_count": fleet.dead_letter_count(connection),
         }

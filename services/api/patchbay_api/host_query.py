@@ -17,6 +17,8 @@ SORTS: dict[str, tuple[ColumnElement[Any], Any]] = {
     "updates": (store.updates, Number),
     "security": (store.security, Number),
     "differences": (store.differences, Number),
+    "cves": (store.cves, Number),
+    "overdue": (store.overdue, Number),
     "last_report_at": (host.c.last_report_at, Moment),
 }
 _CONDITIONS: dict[str, ColumnElement[bool]] = {
@@ -28,6 +30,9 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "evaluated": host.c.evaluation_id.is_not(None),
     "machine_id_shared": host.c.machine_id_shared,
     "silent": store.silent,
+    "overdue": store.overdue > 0,
+    "exploited": store.exploited > 0,
+    "waived": store.waived > 0,
 }
 
 
@@ -61,6 +66,9 @@ class HostQuery(PageQuery):
     evaluated = fields.Boolean(metadata={"description": "Whether it has been evaluated at least once."})
     machine_id_shared = fields.Boolean(metadata={"description": "Whether another host reports the same machine-id."})
     silent = fields.Boolean(metadata={"description": "Whether the last report is older than a day."})
+    overdue = fields.Boolean(metadata={"description": "Whether a CVE is past its due date."})
+    exploited = fields.Boolean(metadata={"description": "Whether a CVE touches it that is known to be exploited."})
+    waived = fields.Boolean(metadata={"description": "Whether an exception waives any of its CVEs."})
 
 
 def filtered_hosts(query: dict[str, Any]) -> Select[Any]:

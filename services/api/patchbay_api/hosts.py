@@ -14,8 +14,15 @@ from patchbay_api.host_query import SORTS, HostQuery, filtered_hosts
 from patchbay_api.paging import Key, Page, fetch_page, page_of
 from patchbay_api.resource import Resource, context
 from patchbay_api.store import hosts as store
+from patchbay_api.store import lifecycles
 
 hosts = Resource("hosts", "What reports, and what is outstanding on it.")
+
+
+def _counted(description: str) -> fields.Integer:
+    return fields.Integer(
+        required=True, allow_none=True, metadata={"description": f"{description}; null: not counted yet."}
+    )
 
 
 class Host(Schema):
@@ -72,9 +79,27 @@ class Host(Schema):
         required=True,
         metadata={"description": "Those whose content is not known to be current: the counts may be too low."},
     )
+    cves = _counted("CVEs that touch it and are not waived")
+    cves_fixable = _counted("Those of them with a fix to install")
+    cves_restart_pending = _counted("Those fixed on disk, where the old kernel or a service still runs")
+    cves_exploited = _counted("Those that CISA knows to be exploited")
+    cves_overdue = _counted("Those past their due date")
+    cves_waived = _counted("CVEs that touch it and are waived")
+    next_due_on = fields.Date(
+        required=True, allow_none=True, metadata={"description": "The earliest due date of its CVEs."}
+    )
+    worst_cve = fields.String(
+        required=True, allow_none=True, metadata={"description": "The first by priority; empty: none."}
+    )
     silent = fields.Boolean(required=True, metadata={"description": "The last report is older than a day."})
     last_report_at = fields.AwareDateTime(required=True)
     evaluated_at = fields.AwareDateTime(required=True, allow_none=True)
+
+
+PHASES = (
+    "supported: everybody gets security updates; extended: only longer support (LTS, ESM) does; ended; unknown: no"
+    " date is known."
+)
 
 
 class OpinionUpdate(Schema):
@@ -106,6 +131,13 @@ class Support(Schema):
         required=True, allow_none=True, metadata={"description": "Last day of longer support."}
     )
     ended = fields.Boolean(required=True, metadata={"description": "`ends_on` is past."})
+    phase = fields.String(required=True, metadata={"description": PHASES})
+
+
+class RepositorySupport(Support):
+    """Until when a third-party repository gets updates."""
+
+    repository_id = fields.UUID(required=True)
 
 
 class HostDetail(Host):
@@ -122,6 +154,11 @@ class HostDetail(Host):
     )
     support = fields.Nested(
         Support, required=True, allow_none=True, metadata={"description": "null: no calendar has its release."}
+    )
+    repository_support = fields.List(
+        fields.Nested(RepositorySupport),
+        required=True,
+        metadata={"description": "Of those of its third-party repositories whose end is known."},
     )
     facts = fields.Dict(
         keys=fields.String(),
@@ -172,7 +209,10 @@ def get_host(host_id: UUID) -> dict[str, Any]:
         return {
             **found,
             "opinion": store.opinion_of(connection, host_id),
-            "support": store.lifecycle_of(connection, release.get("ID") or "", release.get("VERSION_ID") or ""),
+            "support": lifecycles.lifecycle_of(connection, release.get("ID") or "", release.get("VERSION_ID") or ""),
+            "repository_support": lifecycles.lifecycles_of_repositories(
+                connection, store.repository_ids_of(connection, found["repository_set_id"])
+            ),
         }
 
 

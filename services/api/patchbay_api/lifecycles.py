@@ -6,10 +6,17 @@ from marshmallow import Schema, fields
 from patchbay_shared.tables import lifecycle
 from sqlalchemy import select
 
+from patchbay_api.hosts import PHASES
 from patchbay_api.paging import Key, Page, PageQuery, fetch_page, page_of, text_field
 from patchbay_api.resource import Resource, context
+from patchbay_api.store import lifecycles as store
 
-lifecycles = Resource("lifecycles", "Until when distribution releases get security updates.")
+lifecycles = Resource(
+    "lifecycles", "Until when distribution releases and third-party repositories get security updates."
+)
+
+
+FORECAST_DAYS = (0, 90, 180, 365)
 
 
 class LifecycleQuery(PageQuery):
@@ -33,6 +40,67 @@ class Lifecycle(Schema):
         required=True, allow_none=True, metadata={"description": "Of longer support, such as LTS or ESM."}
     )
     source = fields.String(required=True, metadata={"description": "Where the dates are from."})
+
+
+class ForecastEntry(Schema):
+    """A distribution release or third-party repository that hosts use."""
+
+    kind = fields.String(required=True, metadata={"description": "distribution or repository"})
+    name = fields.String(required=True)
+    phase = fields.String(required=True, metadata={"description": PHASES})
+    ends_on = fields.Date(required=True, allow_none=True)
+    extended_ends_on = fields.Date(required=True, allow_none=True)
+    days_left = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Until `ends_on`; negative: it is past."}
+    )
+    hosts = fields.Integer(required=True)
+
+
+class ForecastTotal(Schema):
+    """How many hosts lose the support that everybody gets within so many days."""
+
+    days = fields.Integer(required=True, metadata={"description": "0: it has ended already."})
+    hosts = fields.Integer(
+        required=True, metadata={"description": "By their distribution release; those of fewer days are included."}
+    )
+    repositories = fields.Integer(required=True, metadata={"description": "Third-party repositories, likewise."})
+
+
+class Forecast(Schema):
+    """What ends when."""
+
+    totals = fields.List(fields.Nested(ForecastTotal), required=True)
+    items = fields.List(
+        fields.Nested(ForecastEntry),
+        required=True,
+        metadata={"description": "The first to end first; those without a known date last."},
+    )
+
+
+@lifecycles.get("/lifecycles/forecast", Forecast, permission="hosts.read")
+def forecast_lifecycles() -> dict[str, Any]:
+    """Forecast the ends of support for what hosts use: ended, and within 90, 180 and 365 days."""
+    with context().database.transaction() as connection:
+        items = store.forecast(connection)
+
+    def ending(kind: str, days: int) -> list[Any]:
+        return [
+            each
+            for each in items
+            if each["kind"] == kind and each["days_left"] is not None and each["days_left"] < days
+        ]
+
+    return {
+        "items": items,
+        "totals": [
+            {
+                "days": days,
+                "hosts": sum(each["hosts"] for each in ending("distribution", days)),
+                "repositories": len(ending("repository", days)),
+            }
+            for days in FORECAST_DAYS
+        ],
+    }
 
 
 @lifecycles.get(

@@ -46,6 +46,8 @@ PERMISSIONS: dict[str, Permission] = {
         Permission("mirror-access.read", "See for which mirrors access is configured.", "operator", True),
         Permission("mirror-access.manage", "Set the secrets with which mirrors are accessed.", "admin", True),
         Permission("advisories.read", "See advisories, CVEs, feeds and lifecycles.", "viewer"),
+        Permission("exceptions.operate", "Waive vulnerabilities, and end that.", "operator", True),
+        Permission("remediation.manage", "Set within how many days vulnerabilities have to be fixed.", "admin", True),
         Permission("enrolment.read", "See which hosts wait for approval.", "viewer", True),
         Permission("enrolment.operate", "Make and revoke enrolment tokens, approve hosts.", "operator", True),
         Permission("dead-letters.read", "See which messages could not be handled.", "viewer", True),

@@ -1,6 +1,6 @@
 """The API: every read and every operator's action, as JSON below /api/v1.
 
-Reads all tables. Writes accounts, sessions, enrolment tokens, approvals, and the
+Reads all tables. Writes accounts, sessions, enrolment tokens, approvals, exceptions and policies, and the
 groups, tags and notes of hosts. Publishes
 what operators ask for, which repo-sync and update-engine act on.
 """
@@ -57,6 +57,8 @@ SERVICE = Service(
         "exploit_score",
         "lifecycle",
         "group_repository_set",
+        "host_exposure",
+        "package_event",
     ),
     writes=(
         "user_account",
@@ -69,6 +71,8 @@ SERVICE = Service(
         "os_variant_group",
         "host_repository_choice",
         "fleet_snapshot",
+        "risk_exception",
+        "remediation_policy",
         "host_group",
         "host_label",
         "user_role",

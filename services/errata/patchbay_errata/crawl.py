@@ -25,7 +25,7 @@ from sqlalchemy import Connection
 from patchbay_errata import sources_table, store
 from patchbay_errata.advisory import Record, Rejected
 from patchbay_errata.feeds import Feed, wanted_feeds
-from patchbay_errata.lifecycle import small_table
+from patchbay_errata.lifecycle import repository_table, small_table
 from patchbay_errata.sources import rocky
 from patchbay_errata.sources_table import SourceRow
 
@@ -68,7 +68,7 @@ class Crawler:
         """Make the feeds known as the settings have them, and store the small table of lifecycles."""
         with self._database.transaction() as connection:
             sources_table.register(connection, self._feeds)
-            store.store_lifecycles(connection, small_table())
+            store.store_lifecycles(connection, [*small_table(), *repository_table()])
         self._registered = True
 
     def crawl_next(self) -> bool:

@@ -7,6 +7,7 @@ from datetime import date
 from importlib.resources import files
 
 from patchbay_shared.errors import InvalidInput
+from patchbay_shared.exposure import REPOSITORY
 
 from patchbay_errata.advisory import Lifecycle, Rejected, each_record
 
@@ -56,6 +57,22 @@ def small_table() -> list[Lifecycle]:
             released_on=_day(row["released_on"]),
             ends_on=_day(row["ends_on"]),
             extended_ends_on=_day(row["extended_ends_on"]),
+            source=row["source"],
+        )
+        for row in csv.DictReader(io.StringIO(text))
+    ]
+
+
+def repository_table() -> list[Lifecycle]:
+    """Third-party repositories whose end is known: `version` is a regular expression that their URLs match."""
+    text = files("patchbay_errata").joinpath("repository_lifecycle.csv").read_text(encoding="utf-8")
+    return [
+        Lifecycle(
+            ecosystem=REPOSITORY,
+            version=row["pattern"],
+            name=row["name"],
+            released_on=_day(row["released_on"]),
+            ends_on=_day(row["ends_on"]),
             source=row["source"],
         )
         for row in csv.DictReader(io.StringIO(text))

@@ -8,12 +8,14 @@
 | sources/ | one file a feed: pure parsers |
 | store, sources_table | SQL: the records by COPY; the feeds with their leases |
 | lifecycle | release calendars and the small table |
+| exposure | how many vulnerabilities each host has, and how many of them are overdue or waived |
 """
 
 from patchbay_shared.messages import ADVISORIES_CHANGED
 from patchbay_shared.service import Context, Job, Service, Workers
 
 from patchbay_errata.crawl import Crawler
+from patchbay_errata.exposure import count_exposures
 from patchbay_errata.handlers import crawl_due
 
 _LOOK_EVERY_SECONDS = 5.0
@@ -22,12 +24,28 @@ _LOOK_EVERY_SECONDS = 5.0
 def workers(context: Context) -> Workers:
     """One crawling thread; replicas share the feeds by leases."""
     crawler = Crawler(context.settings, context.database, context.bus)
-    return Workers(jobs=[Job("crawl-feeds", _LOOK_EVERY_SECONDS, crawl_due(crawler))])
+    return Workers(
+        jobs=[
+            Job("crawl-feeds", _LOOK_EVERY_SECONDS, crawl_due(crawler)),
+            Job("count-exposures", _LOOK_EVERY_SECONDS, count_exposures(context.database)),
+        ]
+    )
 
 
 SERVICE = Service(
     name="errata",
     summary="Gathers advisories, CVEs, scores, lifecycles.",
+    reads=(
+        "host",
+        "package",
+        "package_set",
+        "package_event",
+        "repository_set",
+        "reboot_verdict",
+        "host_label",
+        "risk_exception",
+        "remediation_policy",
+    ),
     writes=(
         "errata_source",
         "advisory",
@@ -38,6 +56,7 @@ SERVICE = Service(
         "known_exploited",
         "exploit_score",
         "lifecycle",
+        "host_exposure",
     ),
     publishes=(ADVISORIES_CHANGED,),
     workers=workers,

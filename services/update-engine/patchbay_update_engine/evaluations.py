@@ -12,7 +12,7 @@ from patchbay_update_engine.catalogues import Catalogues, CompiledCatalog
 from patchbay_update_engine.evaluate.verdict import State, Verdict
 from patchbay_update_engine.sets import InstalledSet, RepositorySet
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 """Raised with every change of the rules: the sweep then evaluates every host anew."""
 
 _VERDICT_COLUMNS = (

@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 from patchbay_shared.report import Report, ReportPackage, ReportRepository
 from patchbay_shared.repositories import indexes, location, repository_id
+from patchbay_shared.source_packages import source_of
 from sqlalchemy import Connection, text
 
 from patchbay_update_engine.evaluate.advisories import source_key
@@ -254,7 +255,7 @@ def _intern(connection: Connection, packages: dict[bytes, ReportPackage]) -> dic
             "evrs": [each.evr for each in values],
             "keys": [each.evr_key for each in values],
             "details": [_details(packages[digest]) for digest in new],
-            "source_names": [each.source or each.name for each in values],
+            "source_names": [_source_name(packages[digest], each) for digest, each in zip(new, values, strict=True)],
             "source_keys": [_source_key(packages[digest], each) for digest, each in zip(new, values, strict=True)],
         },
     )
@@ -265,10 +266,16 @@ def _intern(connection: Connection, packages: dict[bytes, ReportPackage]) -> dic
     return ids
 
 
+def _source_name(package: ReportPackage, installed: InstalledPackage) -> str:
+    named = installed.source or installed.name
+    return source_of(named, "")[0] if package.type == "deb" else named
+
+
 def _source_key(package: ReportPackage, installed: InstalledPackage) -> bytes:
     if package.type != "deb":
         return installed.evr_key
-    return source_key(installed.evr, installed.evr_key, installed.source_version)
+    named = installed.source or installed.name
+    return source_key(named, installed.evr, installed.evr_key, installed.source_version)
 
 
 def _ids_of(connection: Connection, digests: list[bytes]) -> dict[bytes, int]:

@@ -25,6 +25,7 @@ from patchbay_shared.tables.errata import (
     known_exploited,
     lifecycle,
 )
+from patchbay_shared.tables.exposure import host_exposure, remediation_policy, risk_exception
 from patchbay_shared.tables.fleet_snapshot import fleet_snapshot
 from patchbay_shared.tables.host_conclusions import opinion, reboot_verdict
 from patchbay_shared.tables.host_labels import host_group, host_label
@@ -79,6 +80,7 @@ __all__ = [
     "host",
     "host_approval",
     "host_credential",
+    "host_exposure",
     "host_group",
     "host_label",
     "host_repository_choice",
@@ -98,12 +100,14 @@ __all__ = [
     "pending_sign_in",
     "reboot_verdict",
     "receipt",
+    "remediation_policy",
     "report_body",
     "repository",
     "repository_index",
     "repository_reference",
     "repository_set",
     "repository_sync",
+    "risk_exception",
     "second_factor",
     "sign_in_failure",
     "user_account",

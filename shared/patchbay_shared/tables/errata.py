@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    Uuid,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -42,6 +43,7 @@ errata_source = Table(
     at("next_check_at", now=True),
     Column("lease_owner", Text),
     at("leased_until", nullable=True),
+    Column("repository_id", Uuid, comment="whose updateinfo it is, read by repo-sync; null: a feed"),
     info={"writer": "errata"},
 )
 

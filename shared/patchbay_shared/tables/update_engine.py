@@ -203,6 +203,7 @@ package_event = Table(
     Column("added_ids", ARRAY(Integer), nullable=False),
     Column("removed_ids", ARRAY(Integer), nullable=False),
     Index("ix_package_event_host", "host_id", "at"),
+    Index("ix_package_event_removed_ids", "removed_ids", postgresql_using="gin"),
     info={"writer": "update-engine"},
 )
 

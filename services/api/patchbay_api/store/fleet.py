@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from patchbay_shared.tables import dead_letter, evaluation, host, opinion, reboot_verdict, repository
+from patchbay_shared.tables import dead_letter, evaluation, host, host_exposure, opinion, reboot_verdict, repository
 from sqlalchemy import ColumnElement, Connection, Integer, RowMapping, Text, cast, column, desc, func, select, true
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -75,6 +75,32 @@ def opinion_totals(connection: Connection) -> RowMapping:
                 func.count(opinion.c.difference_count).label("compared"),
                 func.count().filter(differing).label("differing"),
                 func.coalesce(func.sum(opinion.c.difference_count), 0).label("differences"),
+            )
+        )
+        .mappings()
+        .one()
+    )
+
+
+def vulnerability_totals(connection: Connection) -> RowMapping:
+    """How many hosts have vulnerabilities that are exploited, overdue or waived, and how many of these there are."""
+    table = host_exposure.c
+    counted = func.count()
+    patched = func.count().filter((table.fixable_count == 0) & (table.restart_count == 0))
+    return (
+        connection.execute(
+            select(
+                counted.label("counted"),
+                patched.label("patched"),
+                func.floor(1000 * patched / func.nullif(counted, 0)).op("/")(10.0).label("patched_percent"),
+                func.count().filter(table.exposed_count > 0).label("exposed"),
+                func.count().filter(table.exploited_count > 0).label("exploited"),
+                func.count().filter(table.overdue_count > 0).label("overdue"),
+                func.count().filter(table.waived_count > 0).label("waived"),
+                func.coalesce(func.sum(table.overdue_count), 0).label("overdue_cves"),
+                func.coalesce(func.sum(table.waived_count), 0).label("waived_cves"),
+                func.coalesce(func.sum(table.fixable_count), 0).label("fixable_cves"),
+                func.coalesce(func.sum(table.restart_count), 0).label("restart_cves"),
             )
         )
         .mappings()

@@ -10,9 +10,9 @@ from patchbay_shared.report import ReportRepository
 from patchbay_shared.tables import (
     evaluation,
     host,
+    host_exposure,
     host_group,
     host_label,
-    lifecycle,
     opinion,
     package,
     package_set,
@@ -43,6 +43,10 @@ security: ColumnElement[int] = func.coalesce(evaluation.c.security_count, 0)
 reboot_required: ColumnElement[bool] = func.coalesce(reboot_verdict.c.required, host.c.reboot_required)
 """The engine's verdict; the host's own word before there is one; null: nothing says so."""
 silent: ColumnElement[bool] = host.c.last_report_at < func.now() - SILENT_AFTER
+cves: ColumnElement[int] = func.coalesce(host_exposure.c.exposed_count, 0)
+overdue: ColumnElement[int] = func.coalesce(host_exposure.c.overdue_count, 0)
+exploited: ColumnElement[int] = func.coalesce(host_exposure.c.exploited_count, 0)
+waived: ColumnElement[int] = func.coalesce(host_exposure.c.waived_count, 0)
 differences: ColumnElement[int] = func.coalesce(opinion.c.difference_count, 0)
 
 
@@ -73,6 +77,7 @@ with_conclusions: FromClause = (
     host.outerjoin(evaluation, host.c.evaluation_id == evaluation.c.id)
     .outerjoin(reboot_verdict, reboot_verdict.c.host_id == host.c.id)
     .outerjoin(opinion, opinion.c.host_id == host.c.id)
+    .outerjoin(host_exposure, host_exposure.c.host_id == host.c.id)
 )
 
 
@@ -100,6 +105,14 @@ def hosts() -> Select[Any]:
         evaluation.c.security_count.label("security"),
         evaluation.c.state_counts.label("states"),
         evaluation.c.evaluated_at,
+        host_exposure.c.exposed_count.label("cves"),
+        host_exposure.c.fixable_count.label("cves_fixable"),
+        host_exposure.c.restart_count.label("cves_restart_pending"),
+        host_exposure.c.exploited_count.label("cves_exploited"),
+        host_exposure.c.overdue_count.label("cves_overdue"),
+        host_exposure.c.waived_count.label("cves_waived"),
+        host_exposure.c.next_due_on,
+        host_exposure.c.worst_cve,
     ).select_from(
         with_conclusions.outerjoin(host_label, host_label.c.host_id == host.c.id).outerjoin(
             host_group, host_group.c.id == host_label.c.group_id
@@ -158,29 +171,6 @@ def opinion_of(connection: Connection, host_id: UUID) -> RowMapping | None:
     )
 
 
-def lifecycle_of(connection: Connection, ecosystem: str, version: str) -> RowMapping | None:
-    """The lifecycle of a distribution release by its os-release fields; None if no calendar has it.
-
-    Calendars of some vendors know major versions only: 9 is that of 9.5 then.
-    """
-    candidates = [version, version.partition(".")[0]]
-    return (
-        connection.execute(
-            select(
-                lifecycle.c.name,
-                lifecycle.c.ends_on,
-                lifecycle.c.extended_ends_on,
-                func.coalesce(lifecycle.c.ends_on < func.current_date(), False).label("ended"),
-            )
-            .where(lifecycle.c.ecosystem == ecosystem, lifecycle.c.version.in_(candidates))
-            .order_by(func.length(lifecycle.c.version).desc())
-            .limit(1)
-        )
-        .mappings()
-        .one_or_none()
-    )
-
-
 def repository_health(connection: Connection, set_ids: Collection[int]) -> dict[int, tuple[int, int]]:
     """Repository set to (enabled repositories, those of them whose content is not known to be current)."""
     entry = enabled_repositories()
@@ -195,6 +185,12 @@ def repository_health(connection: Connection, set_ids: Collection[int]) -> dict[
         .group_by(entry.c.set_id)
     )
     return {set_id: (count, problem_count) for set_id, count, problem_count in rows}
+
+
+def repository_ids_of(connection: Connection, repository_set_id: int) -> list[UUID]:
+    """The enabled repositories of a set."""
+    found = connection.scalar(select(repository_set.c.repository_ids).where(repository_set.c.id == repository_set_id))
+    return list(found or [])
 
 
 def configured_repositories(connection: Connection, repository_set_id: int) -> list[ReportRepository]:

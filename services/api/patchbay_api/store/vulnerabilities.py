@@ -1,18 +1,36 @@
-"""Which packages are vulnerable to which CVE: fixes of the distributions against installed versions.
+"""Which hosts have which CVE, and what is known of it. What matches what: `patchbay_shared.exposure`."""
 
-A package is compared by the release of its host: by source name and source version where the distribution names
-sources, else by binary name and architecture. What a vendor's tracker says of a CVE and a package counts before
-its advisories; of several advisories that name a CVE, each has to be applied.
-"""
-
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from patchbay_shared.tables import host, package_set, repository_set
+from patchbay_shared.exposure import (
+    ACTIVE,
+    BY_BINARY,
+    BY_SOURCE,
+    EXPOSED_TAGS,
+    FIXED,
+    FIXES,
+    KERNEL,
+    LEVELS,
+    REPOSITORY,
+    RESTART,
+    SOURCE_KEY,
+    STATES,
+    TAGS,
+    WAIVED,
+    host_cves,
+    rank,
+    scope_of,
+)
+from patchbay_shared.tables import host, package_set, reboot_verdict, repository_set
 from sqlalchemy import (
     ColumnClause,
+    ColumnElement,
     Connection,
+    Date,
+    DateTime,
     Float,
     Integer,
     RowMapping,
@@ -22,156 +40,217 @@ from sqlalchemy import (
     bindparam,
     column,
     false,
+    func,
+    not_,
     or_,
     select,
     text,
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import Uuid
 
-STATES = ("fix-available", "restricted", "open", "undetermined", "no-fix-planned", "fixed")
-"""From the one that an administrator can do most about; restricted: only in a pocket such as Ubuntu's ESM."""
-
-_FIXES = """
-    SELECT f.*, a.type, a.name AS advisory
-    FROM advisory_fix f JOIN advisory a ON a.id = f.advisory_id
-    WHERE a.type IN ('security', 'cve') AND a.status <> 'retracted'
-"""
-_SOURCE = "f.kind = 'source' AND p.source_name = f.package"
-_BINARY = """
-    f.kind = 'binary' AND p.name = f.package AND f.arch IN ('', p.arch)
-    AND (f.module = '' OR p.details->>'modularitylabel' LIKE f.module || ':%')
-"""
-
-
-def _rank(key: str) -> str:
-    """SQL of the place in `STATES` that a fix `f` gives an installed version; null: it is not affected."""
-    return f"""
-        CASE WHEN f.introduced_key > {key} THEN NULL
-             WHEN f.evr_key <= {key} THEN 5
-             WHEN f.evr_key IS NOT NULL THEN CASE f.pocket WHEN '' THEN 0 ELSE 1 END
-             ELSE CASE f.state WHEN 'open' THEN 2 WHEN 'no-fix-planned' THEN 4 ELSE 3 END END
-    """
-
-
-_SOURCE_KEY = "coalesce(p.source_key, p.evr_key)"
-
-_HOST_CVES = f"""
-    WITH installed AS MATERIALIZED (
-        SELECT p.*, rs.ecosystem, rs.distro_release
-        FROM host h
-        JOIN repository_set rs ON rs.id = h.repository_set_id
-        JOIN package_set ps ON ps.id = h.package_set_id
-        JOIN package p ON p.id = ANY(ps.package_ids)
-        WHERE h.id = :host_id
-    ), matched AS (
-        SELECT p.id, p.name, p.evr, f.advisory_id, f.type, f.advisory, {_rank(_SOURCE_KEY)} AS rank
-        FROM installed p JOIN ({_FIXES}) f
-          ON f.ecosystem = p.ecosystem AND f.distro_release = p.distro_release AND {_SOURCE}
-        UNION ALL
-        SELECT p.id, p.name, p.evr, f.advisory_id, f.type, f.advisory, {_rank("p.evr_key")}
-        FROM installed p JOIN ({_FIXES}) f
-          ON f.ecosystem = p.ecosystem AND f.distro_release = p.distro_release AND {_BINARY}
-    ), named AS (
-        SELECT m.*, ac.cve, bool_or(m.type = 'cve') OVER (PARTITION BY ac.cve, m.id) AS tracked
-        FROM matched m JOIN advisory_cve ac ON ac.advisory_id = m.advisory_id
-        WHERE m.rank IS NOT NULL
-    ), decided AS (
-        SELECT cve, id, name, evr, min(rank) AS rank
-        FROM named WHERE type = 'cve' OR NOT tracked
-        GROUP BY cve, id, name, evr
-    ), judged AS (
-        SELECT cve, min(rank) AS rank,
-               array_agg(DISTINCT name || ' ' || evr ORDER BY name || ' ' || evr) AS packages
-        FROM decided GROUP BY cve
-    )
-    SELECT j.cve, j.rank, j.packages, coalesce(c.score, 0) AS sort_score, c.score,
-           coalesce(c.severity, '') AS severity, k.cve IS NOT NULL AS known_exploited, k.due_on, e.score AS epss,
-           ARRAY(SELECT DISTINCT n.advisory FROM named n WHERE n.cve = j.cve AND n.type = 'security' AND n.rank < 2
-                 ORDER BY 1) AS advisories
-    FROM judged j
-    LEFT JOIN LATERAL (
-        SELECT score, severity FROM cve WHERE cve.id = j.cve
-        ORDER BY score IS NULL, updated_at DESC NULLS LAST LIMIT 1) c ON true
-    LEFT JOIN known_exploited k ON k.cve = j.cve
-    LEFT JOIN exploit_score e ON e.cve = j.cve
-"""
+TOUCHING = (*range(FIXED), WAIVED)
+"""The places in `STATES` of what touches a host."""
 
 host_cve_columns: tuple[ColumnClause[Any], ...] = (
+    column("host_id", Uuid),
     column("cve", Text),
     column("rank", Integer),
     column("packages", ARRAY(Text)),
-    column("sort_score", Float),
-    column("score", Float),
-    column("severity", Text),
-    column("known_exploited"),
-    column("due_on"),
-    column("epss", Float),
     column("advisories", ARRAY(Text)),
+    column("score", Float),
+    column("sort_score", Float),
+    column("severity", Text),
+    column("vector", Text),
+    column("cvss_version", Text),
+    column("cwes", ARRAY(Text)),
+    column("known_exploited"),
+    column("due_on", Date),
+    column("epss", Float),
+    column("epss_percentile", Float),
+    column("since", DateTime(timezone=True)),
+    column("waived"),
+    column("exception_id", Integer),
+    column("due_by", Date),
+    column("sort_due", Date),
+    column("overdue"),
+    column("priority", Integer),
 )
 
 
-def host_cves(host_id: UUID) -> Any:
-    """A subquery of the CVEs that touch a host's packages, one row each, fixed ones as well."""
-    statement = text(_HOST_CVES).bindparams(bindparam("host_id", host_id))
+def cves_of_host(host_id: UUID) -> Any:
+    """A subquery of the CVEs that a host's packages are named for, one row each, fixed ones as well."""
+    statement = text(host_cves()).bindparams(
+        bindparam("host_ids", [host_id]),
+        bindparam("levels", list(LEVELS)),
+        bindparam("exposed_tags", list(EXPOSED_TAGS)),
+    )
     return statement.columns(*host_cve_columns).subquery("host_cves")
 
 
 class JudgedPackages:
-    """The fleet's packages that a CVE touches, by distribution release, each with its place in `STATES`."""
+    """The fleet's packages that a CVE is about, by distribution release, each with its place in `STATES`.
 
-    def __init__(self, rows: Iterable[RowMapping]) -> None:
-        self._rows = list(rows)
+    The hosts are found by the GIN index over the packages of their sets, whole rows are made for a page only.
+    """
+
+    def __init__(self, connection: Connection, cve: str, rows: Iterable[RowMapping]) -> None:
+        self._connection = connection
+        self._cve = cve
+        self._places: dict[tuple[str, str], list[RowMapping]] = {}
+        for row in rows:
+            self._places.setdefault((row["ecosystem"], row["distro_release"]), []).append(row)
+        self._ids = sorted({row["id"] for rows in self._places.values() for row in rows})
 
     def hosts(self, ranks: Iterable[int]) -> Select[Any]:
-        """The hosts that hold a package of one of these states, with the id of their package set."""
+        """The hosts of which the CVE is in one of these states."""
         wanted = set(ranks)
-        by_release: dict[tuple[str, str], list[int]] = {}
-        for row in self._rows:
-            if row["rank"] in wanted:
-                by_release.setdefault((row["ecosystem"], row["distro_release"]), []).append(row["id"])
-        held = type_coerce(package_set.c.package_ids, ARRAY(Integer))
-        conditions = [
-            and_(
-                repository_set.c.ecosystem == ecosystem,
-                repository_set.c.distro_release == distro_release,
-                held.overlap(ids),
-            )
-            for (ecosystem, distro_release), ids in sorted(by_release.items())
-        ]
+        chosen: list[ColumnElement[bool]] = []
+        if wanted >= set(TOUCHING):
+            chosen.append(or_(*(self._touched(each) for each in range(FIXED))))
+        else:
+            waived = self._waived()
+            unless_waived = host.c.id.not_in(waived) if waived else None
+            if WAIVED in wanted and waived:
+                chosen.append(host.c.id.in_(waived))
+            for each in sorted(wanted - {WAIVED}):
+                better = [not_(self._touched(other)) for other in range(each) if other <= FIXED]
+                chosen.append(and_(self._touched(each), *better, *([] if unless_waived is None else [unless_waived])))
         return (
-            select(
-                host.c.id,
-                host.c.hostname,
-                host.c.os_name.label("os"),
-                host.c.package_set_id,
-                repository_set.c.ecosystem,
-                repository_set.c.distro_release,
-            )
+            select(host.c.id, host.c.hostname, host.c.os_name.label("os"))
             .join(package_set, package_set.c.id == host.c.package_set_id)
             .join(repository_set, repository_set.c.id == host.c.repository_set_id)
-            .where(or_(false(), *conditions))
+            .outerjoin(reboot_verdict, reboot_verdict.c.host_id == host.c.id)
+            .where(or_(false(), *chosen))
         )
 
-    def on(self, connection: Connection, found: Sequence[Any]) -> list[dict[str, Any]]:
-        """Rows of `hosts`, each with its state and its vulnerable packages."""
-        sets = connection.execute(
-            select(package_set.c.id, package_set.c.package_ids).where(
-                package_set.c.id.in_({row["package_set_id"] for row in found})
-            )
-        )
-        held = {row.id: set(row.package_ids) for row in sets}
-        return [{**row, **self._judged(row, held[row["package_set_id"]])} for row in found]
-
-    def _judged(self, found: RowMapping, held: set[int]) -> dict[str, Any]:
-        release = (found["ecosystem"], found["distro_release"])
-        here = [
-            row for row in self._rows if row["id"] in held and (row["ecosystem"], row["distro_release"]) == release
+    def on(self, found: Sequence[Any]) -> list[dict[str, Any]]:
+        """Rows of `hosts`, each with all that is known of the CVE on it."""
+        known = {row["host_id"]: row for row in self._rows([row["id"] for row in found])}
+        return [
+            {**known[row["id"]], **row, "state": STATES[known[row["id"]]["rank"]]}
+            for row in found
+            if row["id"] in known
         ]
-        return {
-            "state": STATES[min(row["rank"] for row in here)],
-            "packages": sorted({f"{row['name']} {row['evr']}" for row in here if row["rank"] < len(STATES) - 1}),
+
+    def counts(self) -> dict[str, int]:
+        """How many hosts are in which state."""
+        counted = {}
+        for number, name in enumerate(STATES):
+            statement = self.hosts([number]).with_only_columns(func.count())
+            counted[name] = self._connection.scalar(statement) or 0
+        return counted
+
+    def _rows(self, host_ids: list[UUID]) -> list[RowMapping]:
+        if not host_ids:
+            return []
+        parameters = {
+            "host_ids": host_ids,
+            "levels": list(LEVELS),
+            "exposed_tags": list(EXPOSED_TAGS),
+            "cve": self._cve,
+            "package_ids": self._ids,
         }
+        return list(self._connection.execute(text(host_cves(of_one_cve=True)), parameters).mappings())
+
+    def _waived(self) -> list[UUID]:
+        """Hosts of which the CVE is waived: those in the scope of an exception that may be meant are looked at."""
+        rows = [row for rows in self._places.values() for row in rows]
+        subjects = {self._cve, *(row["name"] for row in rows), *(row["source_name"] for row in rows)}
+        subjects.update(advisory for row in rows for advisory in row["advisories"])
+        candidates = self._connection.scalars(
+            text(f"""
+                SELECT DISTINCT t.host_id
+                FROM (SELECT h.id AS host_id, {TAGS} AS tags, hl.group_id
+                      FROM host h LEFT JOIN host_label hl ON hl.host_id = h.id) t
+                JOIN risk_exception x ON {scope_of("x")}
+                WHERE x.subject = ANY(:subjects) AND {ACTIVE}
+            """),
+            {"subjects": sorted(each for each in subjects if each)},
+        ).all()
+        return [row["host_id"] for row in self._rows(list(candidates)) if row["rank"] == WAIVED]
+
+    def _touched(self, state: int) -> ColumnElement[bool]:
+        """That a package of a host is of this state; not whether another is of one before it."""
+        conditions = []
+        for (ecosystem, distro_release), rows in sorted(self._places.items()):
+            if ecosystem == REPOSITORY:
+                ids = type_coerce(repository_set.c.repository_ids, ARRAY(Uuid))
+                here: ColumnElement[bool] = ids.contains([UUID(distro_release)])
+            else:
+                here = and_(
+                    repository_set.c.ecosystem == ecosystem, repository_set.c.distro_release == distro_release
+                )
+            held = self._pending(rows) if state == RESTART else _held(rows, state)
+            if held is not None:
+                conditions.append(and_(here, held))
+        return or_(false(), *conditions)
+
+    def _pending(self, rows: list[RowMapping]) -> ColumnElement[bool] | None:
+        conditions = []
+        for kernel in sorted({row["kernel"] for row in rows if row["kernel"]}):
+            mine = [row for row in rows if row["kernel"] == kernel]
+            old, new = [row for row in mine if row["rank"] < FIXED], [row for row in mine if row["rank"] == FIXED]
+            if old and new:
+                conditions.append(and_(_overlap(old), _overlap(new), _runs(old)))
+        if running := self._running(rows):
+            conditions.append(host.c.id.in_(running))
+        return or_(*conditions) if conditions else None
+
+    def _running(self, rows: list[RowMapping]) -> list[UUID]:
+        """Hosts where a service, or Arch's kernel, was started before a vulnerable package was replaced."""
+        old = [row["id"] for row in rows if row["rank"] < FIXED]
+        new = [row["id"] for row in rows if row["rank"] == FIXED]
+        if not old or not new:
+            return []
+        candidates = self._connection.scalars(
+            text("""
+                SELECT DISTINCT h.id
+                FROM package_event e
+                JOIN host h ON h.id = e.host_id
+                JOIN package_set ps ON ps.id = h.package_set_id
+                JOIN repository_set rs ON rs.id = h.repository_set_id
+                WHERE e.removed_ids && CAST(:old AS integer[]) AND ps.package_ids && CAST(:new AS integer[])
+                  AND (rs.ecosystem = 'arch' OR jsonb_path_exists(h.facts, '$.stale_services[0]'))
+            """),
+            {"old": old, "new": new},
+        ).all()
+        return [row["host_id"] for row in self._rows(list(candidates)) if row["rank"] == RESTART]
+
+
+def _held(rows: list[RowMapping], state: int) -> ColumnElement[bool] | None:
+    """That one of the packages of this state is installed; an older kernel beside a fixed one does not count."""
+    conditions = []
+    if plain := [row for row in rows if row["rank"] == state and (not row["kernel"] or state >= FIXED)]:
+        conditions.append(_overlap(plain))
+    if state < FIXED:
+        for kernel in sorted({row["kernel"] for row in rows if row["kernel"] and row["rank"] == state}):
+            old = [row for row in rows if row["kernel"] == kernel and row["rank"] == state]
+            new = [row for row in rows if row["kernel"] == kernel and row["rank"] == FIXED]
+            conditions.append(and_(_overlap(old), not_(_overlap(new))) if new else _overlap(old))
+    return or_(*conditions) if conditions else None
+
+
+def _overlap(rows: list[RowMapping]) -> ColumnElement[bool]:
+    held = type_coerce(package_set.c.package_ids, ARRAY(Integer))
+    overlap: ColumnElement[bool] = held.overlap(sorted({row["id"] for row in rows}))
+    return overlap
+
+
+def _runs(rows: list[RowMapping]) -> ColumnElement[bool]:
+    """That the running kernel is one of these packages; see `patchbay_shared.exposure.RUNS`."""
+    releases: set[str] = set()
+    for row in rows:
+        evr = row["evr"].rpartition(":")[2]
+        if row["type"] == "deb":
+            releases.update(re.findall(r"^linux-[a-z-]+?-([0-9].*)$", row["name"]))
+        else:
+            releases.update((f"{evr}.{row['arch']}", evr, evr.rpartition(".")[0]))
+    kernel = host.c.kernel
+    names = [kernel, func.split_part(kernel, "+", 1), func.regexp_replace(kernel, "-[a-z][a-z0-9_]*$", "")]
+    unknown = and_(kernel == "", func.coalesce(reboot_verdict.c.required, host.c.reboot_required, false()))
+    return or_(*(each.in_(sorted(releases)) for each in names), unknown)
 
 
 def packages_judged_for(connection: Connection, cve: str) -> JudgedPackages:
@@ -179,25 +258,29 @@ def packages_judged_for(connection: Connection, cve: str) -> JudgedPackages:
     rows = connection.execute(
         text(f"""
             WITH fixes AS MATERIALIZED (
-                SELECT f.* FROM ({_FIXES}) f JOIN advisory_cve ac ON ac.advisory_id = f.advisory_id
+                SELECT f.* FROM ({FIXES}) f JOIN advisory_cve ac ON ac.advisory_id = f.advisory_id
                 WHERE ac.cve = :cve
             ), matched AS (
-                SELECT f.ecosystem, f.distro_release, f.type, p.id, p.name, p.evr, {_rank(_SOURCE_KEY)} AS rank
-                FROM fixes f JOIN package p ON {_SOURCE}
+                SELECT f.ecosystem, f.distro_release, f.type AS said, f.advisory, p.id, {rank(SOURCE_KEY)} AS rank
+                FROM fixes f JOIN package p ON {BY_SOURCE}
                 UNION ALL
-                SELECT f.ecosystem, f.distro_release, f.type, p.id, p.name, p.evr, {_rank("p.evr_key")}
-                FROM fixes f JOIN package p ON {_BINARY}
+                SELECT f.ecosystem, f.distro_release, f.type, f.advisory, p.id, {rank("p.evr_key")}
+                FROM fixes f JOIN package p ON {BY_BINARY}
             ), named AS (
-                SELECT m.*, bool_or(type = 'cve') OVER (PARTITION BY ecosystem, distro_release, id) AS tracked
-                FROM matched m WHERE rank IS NOT NULL
+                SELECT m.*, bool_or(said = 'cve') OVER (PARTITION BY ecosystem, distro_release, id) AS tracked
+                FROM matched m
+            ), decided AS (
+                SELECT ecosystem, distro_release, id,
+                       min(rank) FILTER (WHERE said = 'cve' OR NOT tracked) AS rank,
+                       array_agg(DISTINCT advisory) AS advisories
+                FROM named GROUP BY ecosystem, distro_release, id
             )
-            SELECT ecosystem, distro_release, id, name, evr, min(rank) AS rank
-            FROM named WHERE type = 'cve' OR NOT tracked
-            GROUP BY ecosystem, distro_release, id, name, evr
+            SELECT d.*, p.type, p.name, p.evr, p.arch, p.source_name, {KERNEL} AS kernel
+            FROM decided d JOIN package p ON p.id = d.id
         """),
         {"cve": cve},
     )
-    return JudgedPackages(rows.mappings())
+    return JudgedPackages(connection, cve, rows.mappings())
 
 
 def cves(*, known_exploited_only: bool) -> Select[Any]:

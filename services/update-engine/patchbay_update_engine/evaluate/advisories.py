@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import msgspec
 from patchbay_shared.catalogue import AvailablePackage
 from patchbay_shared.errors import InvalidVersion
+from patchbay_shared.source_packages import source_of
 from patchbay_shared.versions import evr_key
 
 from patchbay_update_engine.evaluate.catalog import InstalledPackage
@@ -58,12 +59,13 @@ class ReleaseAdvisories:
         """
         binaries = self._binaries.get(package.name, [])
         found = [fix.advisory for fix in binaries if package.evr_key < fix.evr_key <= candidate.evr_key]
-        source = candidate.source or candidate.name
+        named = candidate.source or candidate.name
+        source = source_of(named, "")[0]
         if source in self._sources:
             listed = {fix.advisory for fix in binaries}
             known = package.source_version or (current.source_version if current else None)
-            before = source_key(package.evr, package.evr_key, known)
-            after = source_key(candidate.evr, candidate.evr_key, candidate.source_version)
+            before = source_key(named, package.evr, package.evr_key, known)
+            after = source_key(named, candidate.evr, candidate.evr_key, candidate.source_version)
             found += [
                 fix.advisory
                 for fix in self._sources[source]
@@ -83,9 +85,12 @@ class ReleaseAdvisories:
 NO_ADVISORIES = ReleaseAdvisories()
 
 
-def source_key(evr: str, key: bytes, source_version: str | None) -> bytes:
-    """Sort key of a dpkg package's source version: the one that is given, else its own without a rebuild's mark."""
-    text = source_version or _REBUILD.sub("", evr)
+def source_key(source: str, evr: str, key: bytes, source_version: str | None) -> bytes:
+    """Sort key of a dpkg package's source version: the one that is given, else its own without a rebuild's mark.
+
+    Of a package that is only signed it is the version of the source that was signed.
+    """
+    text = source_of(source, source_version or _REBUILD.sub("", evr))[1]
     if text == evr:
         return key
     try:
