@@ -31,6 +31,7 @@ install-dev: install $(VENV)/.installed-dev
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python services/web/build_assets.py --tests
 	@touch $@
 
 assets: $(VENV)/.installed

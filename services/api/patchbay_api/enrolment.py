@@ -2,14 +2,15 @@
 
 from ipaddress import ip_network
 from typing import Any
+from uuid import UUID
 
 from flask import abort
 from marshmallow import Schema, ValidationError, fields, validate
-from patchbay_shared.tables import enrolment_token
+from patchbay_shared.tables import enrolment_token, host_credential
 
 from patchbay_api.accounts import new_token
 from patchbay_api.auth import token_hash
-from patchbay_api.paging import STORABLE, Key, Number, Page, PageQuery, fetch_page, page_of
+from patchbay_api.paging import STORABLE, Key, Moment, Number, Page, PageQuery, fetch_page, page_of
 from patchbay_api.resource import Resource, context
 from patchbay_api.store import accounts as store
 
@@ -82,6 +83,20 @@ class CreatedToken(_Terms):
     token = fields.String(required=True)
 
 
+class EnrolledHost(Schema):
+    """A host that enrolled with a token, and how far its first report has come."""
+
+    host_id = fields.UUID(required=True)
+    hostname = fields.String(required=True, metadata={"description": "As given when enrolling."})
+    enrolled_at = fields.AwareDateTime(required=True)
+    waiting = fields.Boolean(required=True, metadata={"description": "An operator has to approve it first."})
+    first_report_at = fields.AwareDateTime(
+        required=True, allow_none=True, metadata={"description": "null: none of its reports was stored yet."}
+    )
+    evaluated_at = fields.AwareDateTime(required=True, allow_none=True)
+    updates = fields.Integer(required=True, allow_none=True)
+
+
 @enrolment.get("/enrolment-tokens", page_of(Token, "TokenPage"), query=PageQuery, permission="enrolment.operate")
 def list_enrolment_tokens(query: dict[str, Any]) -> Page:
     """List enrolment tokens, the newest first."""
@@ -111,6 +126,30 @@ def create_enrolment_token(body: dict[str, Any]) -> dict[str, Any]:
             tags=body["tags"],
         )
     return {**row, "token": token}
+
+
+@enrolment.get(
+    "/enrolment-tokens/<int(max=2147483647):token_id>/hosts",
+    page_of(EnrolledHost, "EnrolledHostPage"),
+    query=PageQuery,
+    permission="enrolment.operate",
+)
+def list_enrolled_hosts(query: dict[str, Any], token_id: int) -> Page:
+    """List the hosts that enrolled with a token, the newest first."""
+    with context().database.transaction() as connection:
+        if not store.enrolment_token_exists(connection, token_id):
+            abort(404, f"There is no enrolment token {token_id}.")
+        return fetch_page(
+            connection,
+            store.hosts_of_token(token_id),
+            [
+                Key(host_credential.c.enrolled_at, Moment, descending=True),
+                Key(host_credential.c.host_id, UUID, descending=True),
+            ],
+            sort="-enrolled_at",
+            limit=query["limit"],
+            cursor=query.get("cursor"),
+        )
 
 
 @enrolment.delete("/enrolment-tokens/<int(max=2147483647):token_id>", permission="enrolment.operate")

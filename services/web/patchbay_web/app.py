@@ -14,9 +14,27 @@ from patchbay_shared.service import Context
 from patchbay_shared.settings import Settings
 from werkzeug.exceptions import HTTPException
 
-from patchbay_web import presentation, session
+from patchbay_web import navigation, presentation, session
 from patchbay_web.client import Api, Refused, SignedOut
-from patchbay_web.pages import account, dashboard, dead_letters, enrolment, hosts, reports, repositories
+from patchbay_web.pages import (
+    account,
+    advisories,
+    cves,
+    dashboard,
+    dead_letters,
+    enrolment,
+    feeds,
+    groups,
+    help_,
+    hosts,
+    lifecycles,
+    mirror_access,
+    packages,
+    releases,
+    reports,
+    repositories,
+    search,
+)
 
 log = get_logger("web")
 
@@ -24,10 +42,20 @@ PAGES = (
     account.pages,
     dashboard.pages,
     hosts.pages,
+    enrolment.pages,
+    packages.pages,
+    groups.pages,
+    advisories.pages,
+    cves.pages,
+    lifecycles.pages,
+    releases.pages,
     repositories.pages,
+    mirror_access.pages,
+    feeds.pages,
     reports.pages,
     dead_letters.pages,
-    enrolment.pages,
+    search.pages,
+    help_.pages,
 )
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -161,13 +189,18 @@ def _add_presentation(app: Flask) -> None:
         styled=styled,
         may=session.may,
         may_operate=session.may_operate,
+        menu=navigation.menu,
         state=presentation.state,
         repository_state=presentation.repository_state,
         receipt_state=presentation.receipt_state,
         restart_rule=presentation.restart_rule,
         advisory_url=presentation.advisory_url,
+        advisory_page=presentation.advisory_page,
+        cve_state=presentation.cve_state,
+        feed_state=presentation.feed_state,
+        severity_colour=presentation.severity_colour,
     )
-    for name in ("ago", "exact", "number", "plural", "seconds", "size", "span"):
+    for name in ("ago", "exact", "number", "plural", "seconds", "size", "span", "until"):
         app.jinja_env.filters[name] = getattr(presentation, name)
 
     @app.get("/favicon.ico")

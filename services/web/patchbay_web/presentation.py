@@ -1,6 +1,6 @@
 """How facts become words, colours and links; pure but for the clock."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -26,6 +26,8 @@ REPOSITORY_STATES = {
     "untrusted": ("Untrusted", "red"),
 }
 MIRROR_STATES = REPOSITORY_STATES | {"lagging": ("Lagging", "yellow")}
+SOON_DAYS = 183
+"""An end of life nearer than this is worth a look."""
 _UNITS = ((86_400 * 365, "y"), (86_400 * 30, "mo"), (86_400, "d"), (3_600, "h"), (60, "min"))
 
 
@@ -35,6 +37,21 @@ RECEIPT_STATES = {
     "superseded": ("Superseded", "secondary", "A newer report of the host was there already."),
     "refused": ("Refused", "red", "It was not taken."),
 }
+CVE_STATES = {
+    "fix-available": ("Fix available", "red", "A fixed version is published and not installed."),
+    "restricted": ("Restricted fix", "orange", "The fix is only where a subscription gives it."),
+    "open": ("No fix yet", "yellow", "The distribution has not published a fix."),
+    "undetermined": ("Undetermined", "secondary", "The distribution does not say."),
+    "no-fix-planned": ("No fix planned", "secondary", "The distribution will not publish a fix."),
+    "fixed": ("Fixed", "green", "The installed version has the fix."),
+}
+FEED_STATES = {
+    "ok": ("Current", "green"),
+    "pending": ("Not read yet", "secondary"),
+    "failing": ("Failing", "orange"),
+    "shrunk": ("Shrunk", "red"),
+}
+SEVERITIES = {"critical": "red", "high": "orange", "important": "orange", "medium": "yellow", "moderate": "yellow"}
 RESTART_RULES = {
     "host.flag": "The host itself asks for it",
     "kernel.newer": "A newer kernel is installed",
@@ -120,6 +137,40 @@ def restart_rule(name: str) -> str:
 def repository_state(name: str) -> tuple[str, str]:
     """Words and colour of the state of a repository or of a mirror."""
     return MIRROR_STATES.get(name, (name, "secondary"))
+
+
+def cve_state(name: str) -> tuple[str, str, str]:
+    """Words, colour and meaning of what a CVE is to a host."""
+    return CVE_STATES.get(name, (name, "secondary", ""))
+
+
+def feed_state(name: str) -> tuple[str, str]:
+    """Words and colour of the state of an advisory feed."""
+    return FEED_STATES.get(name, (name, "secondary"))
+
+
+def severity_colour(name: str) -> str:
+    """Colour of a severity, by whichever of the two vocabularies it is in."""
+    return SEVERITIES.get(name.lower(), "secondary")
+
+
+def until(day: str | None, today: date | None = None) -> tuple[str, str]:
+    """How far away a day is, and the colour of that: `("in 3 mo", "yellow")`, `("2 y ago", "red")`."""
+    if not day:
+        return "no end known", "secondary"
+    days = (date.fromisoformat(day) - (today or datetime.now(UTC).date())).days
+    size, unit = next(
+        ((size // 86_400, unit) for size, unit in _UNITS if size >= 86_400 and abs(days) >= size // 86_400), (1, "d")
+    )
+    count = f"{abs(days) // size} {unit}"
+    if days < 0:
+        return f"{count} ago", "red"
+    return (f"in {count}" if days else "today"), "yellow" if days < SOON_DAYS else "green"
+
+
+def advisory_page(advisory: str) -> str | None:
+    """The path of the page that finds an advisory by its id alone."""
+    return f"/advisories/find/{quote(advisory, safe=':')}" if advisory and "/" not in advisory else None
 
 
 def advisory_url(advisory: str) -> str | None:

@@ -6,6 +6,9 @@ from typing import Any
 
 from patchbay_shared.tables import (
     enrolment_token,
+    evaluation,
+    host,
+    host_approval,
     host_credential,
     second_factor,
     user_account,
@@ -234,6 +237,32 @@ def enrolment_tokens() -> Select[Any]:
         *TOKEN_COLUMNS,
         enrolment_token.c.revoked_at,
         enrolled.label("host_count"),
+    )
+
+
+def enrolment_token_exists(connection: Connection, token_id: int) -> bool:
+    """Whether there is such a token, revoked or not."""
+    return bool(connection.scalar(select(func.count()).where(enrolment_token.c.id == token_id)))
+
+
+def hosts_of_token(token_id: int) -> Select[Any]:
+    """Hosts that enrolled with a token, each with how far its first report has come."""
+    return (
+        select(
+            host_credential.c.host_id,
+            host_credential.c.hostname,
+            host_credential.c.enrolled_at,
+            (host_credential.c.pending & host_approval.c.host_id.is_(None)).label("waiting"),
+            host.c.first_report_at,
+            evaluation.c.evaluated_at,
+            evaluation.c.listed_count.label("updates"),
+        )
+        .select_from(
+            host_credential.outerjoin(host_approval, host_approval.c.host_id == host_credential.c.host_id)
+            .outerjoin(host, host.c.id == host_credential.c.host_id)
+            .outerjoin(evaluation, evaluation.c.id == host.c.evaluation_id)
+        )
+        .where(host_credential.c.enrolment_token_id == token_id, host_credential.c.revoked_at.is_(None))
     )
 
 

@@ -12,6 +12,14 @@ from patchbay_web.session import api, may_operate, settings, token
 
 pages = Blueprint("enrolment", __name__)
 
+ENROLLED_COUNT = 20
+DISTRIBUTIONS = {
+    "Debian, Ubuntu": "apt-get install -y curl python3",
+    "RHEL, Rocky, Alma, Fedora": "dnf install -y curl python3",
+    "openSUSE, SLES": "zypper install -y curl python3",
+    "Arch": "pacman -S --needed curl python",
+}
+"""What the line needs on a host that has neither."""
 LIFETIMES = {"3600": "1 hour", "86400": "1 day", "2592000": "30 days", "": "until revoked"}
 
 
@@ -42,7 +50,15 @@ def create() -> str | tuple[str, int]:
         if exc.status != 422:
             raise
         return _page(failure=str(exc)), 422
-    return _page(made=made, line=install_line(_server(), made["token"]))
+    return _page(made=made, line=install_line(_server(), made["token"]), distributions=DISTRIBUTIONS)
+
+
+@pages.get("/hosts/add/<int:token_id>")
+def enrolled(token_id: int) -> str:
+    """Who enrolled with a token, and how far each of them is; asked by htmx, only the list."""
+    found = api().get(f"/enrolment-tokens/{token_id}/hosts", token(), limit=ENROLLED_COUNT)
+    template = "enrolled_hosts.html" if "HX-Request" in request.headers else "enrolled.html"
+    return render_template(template, found=found, token_id=token_id)
 
 
 @pages.post("/hosts/add/<uuid:host_id>/approve")

@@ -6,8 +6,9 @@ from uuid import UUID
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from patchbay_web import presentation
-from patchbay_web.session import api, token
+from patchbay_web import host_columns, presentation
+from patchbay_web.client import Refused
+from patchbay_web.session import api, local_target, token
 
 pages = Blueprint("hosts", __name__)
 
@@ -27,8 +28,23 @@ RARE = {
     "clones": ("Shared machine id", {"machine_id_shared": True}),
 }
 """Filters that the dashboard leads to: they are shown only while they are set."""
-COLUMNS = (("hostname", "Host"), ("updates", "Updates"), ("security", "Security"), ("last_report_at", "Last report"))
-TABS = ("updates", "repositories", "packages", "reports", "facts")
+NARROWING = ("os", "group", "tag", "state", "rule")
+TABS = {
+    "updates": "Updates",
+    "cves": "CVEs",
+    "packages": "Packages",
+    "timeline": "History",
+    "compare": "Compare",
+    "repositories": "Repositories",
+    "modules": "Modules",
+    "labels": "Tags and notes",
+    "reports": "Reports",
+    "facts": "Facts",
+}
+
+MOST_GROUPS = 500
+A_YEAR_SECONDS = 31_536_000
+HIDDEN_TABS = {"modules"}
 
 
 @pages.get("/hosts")
@@ -38,13 +54,14 @@ def index() -> str:
     if shown not in FILTERS and shown not in RARE:
         abort(404)
     filters = FILTERS | ({shown: RARE[shown]} if shown in RARE else {})
-    narrowed = {name: value for name in ("os", "tag", "state", "rule") if (value := request.args.get(name))}
+    narrowed = {name: value for name in NARROWING if (value := request.args.get(name))}
     sort = request.args.get("sort", "-security")
     found = api().get(
         "/hosts",
         token(),
         q=request.args.get("q") or None,
         os=narrowed.get("os"),
+        group=narrowed.get("group"),
         tag=narrowed.get("tag"),
         state=narrowed.get("state"),
         reboot_rule=narrowed.get("rule"),
@@ -61,9 +78,19 @@ def index() -> str:
         shown=shown,
         filters=filters,
         narrowed=[(name, _in_words(name, value)) for name, value in narrowed.items()],
-        columns=COLUMNS,
+        columns=host_columns.COLUMNS,
+        chosen=host_columns.chosen(),
         sort=sort,
     )
+
+
+@pages.post("/hosts/columns")
+def choose_columns() -> Response:
+    """Remember which columns to show, in this browser, and go back to the list as it was."""
+    chosen = [name for name in host_columns.COLUMNS if name in request.form.getlist("column")]
+    response = redirect(local_target(request.form.get("back") or url_for("hosts.index")), 303)
+    response.set_cookie(host_columns.COOKIE, ".".join(chosen), max_age=A_YEAR_SECONDS, samesite="Lax", path="/hosts")
+    return response
 
 
 @pages.get("/hosts/<uuid:host_id>")
@@ -78,9 +105,22 @@ def show(host_id: UUID) -> str:
         host=host,
         pills=presentation.host_pills(host),
         tab=tab,
-        tabs=TABS,
+        tabs={name: words for name, words in TABS.items() if name not in HIDDEN_TABS or _has(host, name)},
         **_content(host, tab),
     )
+
+
+@pages.post("/hosts/<uuid:host_id>/labels")
+def label(host_id: UUID) -> Response:
+    """Set what operators say of it: group, tags, notes."""
+    body = {
+        "group": request.form.get("group") or None,
+        "operator_tags": request.form.get("operator_tags", "").replace(",", " ").split(),
+        "notes": request.form.get("notes", "").replace("\r\n", "\n"),
+    }
+    api().patch(f"/hosts/{host_id}", token(), body)
+    flash("Group, tags and notes were set.")
+    return redirect(url_for("hosts.show", host_id=host_id, tab="labels"), 303)
 
 
 @pages.post("/hosts/<uuid:host_id>/evaluate")
@@ -98,11 +138,18 @@ def _in_words(name: str, value: str) -> str:
     return presentation.restart_rule(value) if name == "rule" else value
 
 
+def _has(host: dict[str, Any], tab: str) -> bool:
+    """Whether the host has anything to show in a tab that most hosts have no use for."""
+    return bool(host["facts"].get(tab)) or request.args.get("tab") == tab
+
+
 def _content(host: dict[str, Any], tab: str) -> dict[str, Any]:
     """What the templates of the tabs need beside the host."""
     path = f"/hosts/{host['id']}/{tab}"
     if tab == "facts":
         return {}
+    if tab == "labels":
+        return {"groups": api().get("/groups", token(), limit=MOST_GROUPS)["items"]}
     if tab == "reports":
         return _reports(host)
     if tab == "repositories":
@@ -112,6 +159,15 @@ def _content(host: dict[str, Any], tab: str) -> dict[str, Any]:
         "cursor": request.args.get("cursor"),
         "limit": PAGE_LENGTH,
     }
+    if tab == "cves":
+        return _cves(path, query)
+    if tab == "timeline":
+        query["package"] = query.pop("q")
+        return {"found": api().get(path, token(), **query)}
+    if tab == "modules":
+        return {"modules": api().get(path, token())["items"]}
+    if tab == "compare":
+        return _compared(host)
     if tab == "packages":
         return {"found": api().get(path, token(), **query)}
     shown = request.args.get("show", "listed")
@@ -120,6 +176,44 @@ def _content(host: dict[str, Any], tab: str) -> dict[str, Any]:
         filters[shown] = (presentation.state(shown)[0], 0, {"state": shown})
     found = api().get(path, token(), **query, **filters[shown][2])
     return {"found": found, "shown": shown, "filters": filters}
+
+
+def _cves(path: str, query: dict[str, Any]) -> dict[str, Any]:
+    shown = request.args.get("state")
+    if shown not in {None, *presentation.CVE_STATES}:
+        abort(404)
+    del query["q"]
+    return {
+        "found": api().get(path, token(), state=shown, **query),
+        "shown": shown,
+        "states": presentation.CVE_STATES,
+    }
+
+
+def _compared(host: dict[str, Any]) -> dict[str, Any]:
+    """The host beside another one, or beside itself at another time; a mistake is said, not an error page."""
+    name, at = request.args.get("host", "").strip(), request.args.get("at", "").strip()
+    shown: dict[str, Any] = {"found": None, "other": None, "at": at, "failure": ""}
+    if name:
+        candidates = api().get("/hosts", token(), q=name, limit=PAGE_LENGTH)["items"]
+        exact = [each for each in candidates if each["hostname"] == name] or candidates
+        if len(exact) != 1:
+            several = f"{len(exact)} hosts have that in their names; give the whole name."
+            return {**shown, "failure": several if exact else "No host has that in its name."}
+        shown["other"] = exact[0]
+        wanted = {"with": exact[0]["id"]}
+    elif at:
+        wanted = {"at": at if at.endswith("Z") or "+" in at else f"{at}Z"}
+    else:
+        return shown
+    path = f"/hosts/{host['id']}/diff"
+    try:
+        found = api().get(path, token(), **wanted, cursor=request.args.get("cursor"), limit=PAGE_LENGTH)
+    except Refused as exc:
+        if exc.status != 422:
+            raise
+        return {**shown, "failure": str(exc)}
+    return {**shown, "found": found}
 
 
 def _reports(host: dict[str, Any]) -> dict[str, Any]:

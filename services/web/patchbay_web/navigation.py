@@ -1,0 +1,63 @@
+"""The sections of the site, in the order of its menu."""
+
+from typing import NamedTuple
+
+from patchbay_web.session import may
+
+
+class Section(NamedTuple):
+    """One entry of the menu."""
+
+    endpoint: str
+    words: str
+    icon: str
+    blueprints: tuple[str, ...]
+    """Pages of these blueprints show the entry as the present one."""
+    permission: str = ""
+    """Without it the entry is left out; the API decides what the page shows."""
+
+
+GROUPS: tuple[tuple[str, tuple[Section, ...]], ...] = (
+    (
+        "Fleet",
+        (
+            Section("dashboard.show", "Dashboard", "layout-dashboard", ("dashboard",)),
+            Section("hosts.index", "Hosts", "server", ("hosts", "enrolment")),
+            Section("groups.index", "Groups and tags", "tag", ("groups",)),
+            Section("releases.index", "Releases", "stack-2", ("releases",)),
+            Section("packages.index", "Packages", "package", ("packages",)),
+        ),
+    ),
+    (
+        "Security",
+        (
+            Section("advisories.index", "Advisories", "file-alert", ("advisories",)),
+            Section("cves.index", "CVEs", "bug", ("cves",)),
+            Section("lifecycles.index", "End of life", "calendar-off", ("lifecycles",)),
+        ),
+    ),
+    (
+        "Sources",
+        (
+            Section("repositories.index", "Repositories", "database", ("repositories",)),
+            Section("mirror_access.index", "Mirror access", "lock-access", ("mirror_access",), "mirror-access.read"),
+            Section("feeds.index", "Advisory feeds", "rss", ("feeds",)),
+        ),
+    ),
+    (
+        "Operation",
+        (
+            Section("reports.index", "Reports", "inbox", ("reports",)),
+            Section("dead_letters.index", "Dead letters", "mail-exclamation", ("dead_letters",), "dead-letters.read"),
+        ),
+    ),
+)
+
+
+def menu() -> list[tuple[str, list[Section]]]:
+    """What the person who looks may see of it."""
+    groups = [
+        (words, [each for each in sections if not each.permission or may(each.permission)])
+        for words, sections in GROUPS
+    ]
+    return [(words, sections) for words, sections in groups if sections]

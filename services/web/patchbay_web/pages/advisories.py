@@ -1,0 +1,65 @@
+"""What vendors publish about fixes: the list, and one advisory."""
+
+from typing import Any
+
+from flask import Blueprint, abort, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from patchbay_web.session import api, token
+
+pages = Blueprint("advisories", __name__)
+
+PAGE_LENGTH = 50
+SEVERITIES = ("critical", "high", "medium", "low")
+TYPES = ("security", "bugfix", "enhancement")
+VENDORS = ("debian", "ubuntu", "rocky", "almalinux", "arch", "gentoo")
+MOST_FIXES = 400
+
+
+@pages.get("/advisories")
+def index() -> str:
+    """Advisories, the newest first."""
+    severity, type_ = request.args.get("severity"), request.args.get("type")
+    if severity not in {None, *SEVERITIES}:
+        abort(404)
+    narrowed = {name: value for name in ("vendor", "package", "cve") if (value := request.args.get(name))}
+    found = api().get(
+        "/advisories",
+        token(),
+        q=request.args.get("q") or None,
+        severity=severity,
+        type=type_ or None,
+        cursor=request.args.get("cursor"),
+        limit=PAGE_LENGTH,
+        **narrowed,
+    )
+    return render_template(
+        "advisories.html", found=found, severities=SEVERITIES, types=TYPES, vendors=VENDORS, narrowed=narrowed
+    )
+
+
+@pages.get("/advisories/find/<name>")
+def find(name: str) -> Response:
+    """To the advisory of that id, wherever it was read; several feeds may have it, then to the list of them."""
+    found = api().get("/advisories", token(), q=name, limit=20)["items"]
+    exact = [each for each in found if each["name"] == name]
+    if len({each["source"] for each in exact}) == 1:
+        return redirect(url_for("advisories.show", source=exact[0]["source"], name=name))
+    return redirect(url_for("advisories.index", q=name))
+
+
+@pages.get("/advisories/<source>/<name>")
+def show(source: str, name: str) -> str:
+    """One advisory: what it is about, and what fixes it where."""
+    advisory = api().get(f"/advisories/{source}/{name}", token())
+    fixes = advisory["fixes"]
+    by_release: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for each in fixes[:MOST_FIXES]:
+        by_release.setdefault((each["ecosystem"], each["distro_release"]), []).append(each)
+    return render_template(
+        "advisory.html",
+        advisory=advisory,
+        by_release=by_release,
+        left_out=max(0, len(fixes) - MOST_FIXES),
+        links=[each for each in advisory["links"] if each.startswith(("https://", "http://"))],
+    )

@@ -1,0 +1,176 @@
+"""Advisories, CVEs, calendars, feeds: what the pages say of them, over a real API."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from types import ModuleType
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from patchbay_shared.db import Database
+from patchbay_shared.tables import advisory, advisory_cve, advisory_fix, errata_source, lifecycle
+from patchbay_shared.versions import evr_key
+from sqlalchemy import insert
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def published(database: Database) -> Database:
+    """One advisory with a hostile title, its fix, its CVE, its feed, and a calendar."""
+    with database.transaction() as connection:
+        connection.execute(
+            insert(errata_source).values(
+                name="debian-dsa",
+                url="https://feeds.example.org/dsa",
+                enabled=True,
+                state="failing",
+                message="503 from the mirror",
+            )
+        )
+        connection.execute(
+            insert(advisory).values(
+                id=1,
+                source="debian-dsa",
+                name="DSA-5764-1",
+                part=1,
+                digest=1,
+                vendor="debian",
+                type="security",
+                severity="high",
+                vendor_severity="",
+                status="final",
+                title=f"openssl {HOSTILE}",
+                description="",
+                url="javascript:alert(1)",
+                links=["javascript:alert(2)", "https://lists.example.org/1"],
+                issued_at=datetime(2026, 11, 1, tzinfo=UTC),
+            )
+        )
+        connection.execute(insert(advisory_cve).values(advisory_id=1, cve="CVE-2026-1111"))
+        connection.execute(
+            insert(advisory_fix).values(
+                advisory_id=1,
+                ecosystem="debian",
+                distro_release="12",
+                package="openssl",
+                kind="source",
+                arch="",
+                module="",
+                pocket="",
+                note="",
+                state="fixed",
+                evr="3.0.17-1~deb12u2",
+                evr_key=evr_key("deb", "3.0.17-1~deb12u2"),
+            )
+        )
+        connection.execute(
+            insert(lifecycle).values(
+                ecosystem="debian", version="10", codename="buster", name="Debian 10", ends_on=date(2022, 9, 10),
+                source="test",
+            )
+        )  # fmt: skip
+    return database
+
+
+def test_an_advisory_says_what_fixes_it_and_links_only_where_browsers_may_go(
+    admin: FlaskClient, published: Database
+) -> None:
+    """Hostile titles are text, links with other schemes than HTTP are none."""
+    page = admin.get("/advisories/debian-dsa/DSA-5764-1").text
+
+    assert "3.0.17-1~deb12u2" in page
+    assert "https://lists.example.org/1" in page
+    assert HOSTILE not in page
+    assert "javascript:" not in page
+
+
+def test_an_advisory_is_found_by_its_id_alone(admin: FlaskClient, published: Database) -> None:
+    """Verdicts name advisories without the feed that has them."""
+    answer = admin.get("/advisories/find/DSA-5764-1")
+
+    assert answer.headers["Location"] == "/advisories/debian-dsa/DSA-5764-1"
+
+
+def test_an_unknown_advisory_leads_to_the_list(admin: FlaskClient, published: Database) -> None:
+    """The list says that nothing matches, and how to see the others."""
+    assert "No advisory matches" in admin.get("/advisories/find/DSA-1-1", follow_redirects=True).text
+
+
+def test_advisories_are_narrowed_by_severity(admin: FlaskClient, published: Database) -> None:
+    """Each chip is an address."""
+    assert "DSA-5764-1" in admin.get("/advisories?severity=high").text
+    assert "DSA-5764-1" not in admin.get("/advisories?severity=low").text
+    assert admin.get("/advisories?severity=nonsense").status_code == 404
+
+
+def test_a_cve_page_leads_to_its_advisories(admin: FlaskClient, published: Database) -> None:
+    """And says honestly that no host is exposed, and that nobody rated it."""
+    page = admin.get("/cves/CVE-2026-1111").text
+
+    assert "/advisories/find/DSA-5764-1" in page
+    assert "No host is exposed" in page
+    assert "not rated" in page
+
+
+def test_an_end_of_life_in_the_past_is_said(admin: FlaskClient, published: Database) -> None:
+    """With how long ago it was."""
+    page = admin.get("/end-of-life").text
+
+    assert "Debian 10" in page
+    assert "y ago" in page
+
+
+def test_a_failing_feed_says_why(admin: FlaskClient, published: Database) -> None:
+    """The reason is the feed's own."""
+    assert "503 from the mirror" in admin.get("/feeds").text
+    assert "503 from the mirror" not in admin.get("/feeds?show=ok").text
+
+
+def test_one_search_finds_hosts_and_advisories(admin: FlaskClient, fleet: Any, published: Database) -> None:
+    """As a page, and as a short list for htmx."""
+    page = admin.get("/search?q=web-0").text
+    suggestions = admin.get("/search?q=DSA-57", headers={"HX-Request": "true"}).text
+
+    assert "web-01.example.com" in page
+    assert "DSA-5764-1" in suggestions
+    assert "<html" not in suggestions
+
+
+def test_a_mistake_about_mirror_access_is_said_and_nothing_kept(
+    admin: FlaskClient, form_token: Callable[[FlaskClient, str], str]
+) -> None:
+    """The form keeps what is no secret."""
+    given = {"url": "ftp://mirror.example.org/", "username": "patch", "password": "hush-hush"}
+
+    answer = admin.post("/mirror-access", data={"csrf_token": form_token(admin, "/mirror-access"), **given})
+
+    assert answer.status_code == 422
+    assert "http or https" in answer.text
+    assert "ftp://mirror.example.org/" in answer.text
+    assert "hush-hush" not in answer.text
+
+
+def test_a_viewer_is_not_offered_mirror_access(ask: Callable[[str], FlaskClient]) -> None:
+    """The menu shows what the role may see."""
+    page = ask("viewer").get("/").text
+
+    assert "/mirror-access" not in page
+    assert "/advisories" in page
+
+
+def test_a_package_shows_its_versions_and_hosts(admin: FlaskClient, fleet: Any) -> None:
+    """From the list to the version to the hosts that have it."""
+    assert "/packages/openssl" in admin.get("/packages?q=open").text
+    assert "3.0.15-1~deb12u1" in admin.get("/packages/openssl").text
+    assert "web-01.example.com" in admin.get("/packages/openssl?tab=hosts").text
+
+
+def test_two_hosts_are_compared(admin: FlaskClient, fleet: Any, fleet_seed: ModuleType) -> None:
+    """A name that several hosts have is asked about, not guessed."""
+    path = f"/hosts/{fleet.hosts['web-01.example.com']}?tab=compare"
+
+    assert "give the whole name" in admin.get(path + "&host=example").text
+    assert "No host has that in its name" in admin.get(path + "&host=zzz").text
+    assert "only here" in admin.get(path + "&host=db-01.example.com").text
+    assert "is known since" in admin.get(path + "&at=1999-01-01T00:00").text
