@@ -34,6 +34,8 @@ from patchbay_web.pages import (
     reports,
     repositories,
     search,
+    tokens,
+    users,
 )
 
 log = get_logger("web")
@@ -54,6 +56,8 @@ PAGES = (
     feeds.pages,
     reports.pages,
     dead_letters.pages,
+    users.pages,
+    tokens.pages,
     search.pages,
     help_.pages,
 )

@@ -51,6 +51,13 @@ GROUPS: tuple[tuple[str, tuple[Section, ...]], ...] = (
             Section("dead_letters.index", "Dead letters", "mail-exclamation", ("dead_letters",), "dead-letters.read"),
         ),
     ),
+    (
+        "Administration",
+        (
+            Section("users.index", "Users and roles", "users", ("users",), "users.read"),
+            Section("tokens.index", "Sessions and tokens", "key", ("tokens",)),
+        ),
+    ),
 )
 
 
