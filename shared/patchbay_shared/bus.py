@@ -45,6 +45,10 @@ CONNECTION_ERRORS = (OSError, BrokerError, AMQPError, MessageNacked)
 """What a lost, refusing or silent broker raises."""
 
 
+class _Blocked(OSError):
+    """RabbitMQ takes nothing from publishers: its disk or its memory is full."""
+
+
 @dataclass(frozen=True)
 class Delivery:
     """One message as a handler sees it."""
@@ -133,7 +137,8 @@ class Bus:
                 )
             except CONNECTION_ERRORS as exc:
                 self._drop_producer()
-                if fresh:
+                # Silence is not tried once more: it would take as long again, and the message may have arrived.
+                if fresh or isinstance(exc, TimeoutError):
                     raise Unavailable(f"The message broker did not confirm the message: {exc}") from exc
             else:
                 return
@@ -219,19 +224,21 @@ class Bus:
             },
         )
 
-    def _connect(self) -> Connection:
+    def _connect(self, *, publishes: bool = False) -> Connection:
         options: dict[str, Any] = (
             {"polling_interval": 0.01}
             if self.in_memory
             else {"confirm_publish": True, "read_timeout": self._timeout_seconds, "write_timeout": 10}
         )
+        if publishes and not self.in_memory:
+            options["on_blocked"] = _refuse
         return Connection(self.url, transport_options=options, connect_timeout=5)
 
     def _producer(self, *, fresh: bool) -> Producer:
         producer: Producer | None = getattr(self._local, "producer", None)
         if producer is None or fresh:
             self._drop_producer()
-            connection = self._connect()
+            connection = self._connect(publishes=True)
             channel = connection.channel()
             for spec in QUEUES:
                 self._queue(spec)(channel).declare()
@@ -240,8 +247,12 @@ class Bus:
         return producer
 
     def _drop_producer(self) -> None:
+        producer: Producer | None = getattr(self._local, "producer", None)
         connection: Connection | None = getattr(self._local, "connection", None)
         self._local.producer = self._local.connection = None
+        if producer is not None and not self.in_memory:
+            with suppress(Exception):
+                producer.channel.connection.collect()  # no farewell, which a blocked broker would not answer
         if connection is not None:
             with suppress(Exception):
                 connection.release()
@@ -266,3 +277,7 @@ class Bus:
             durable=True,
             queue_arguments=arguments,
         )
+
+
+def _refuse(_reason: str) -> None:
+    raise _Blocked("RabbitMQ takes no messages: its disk or its memory is full (see `rabbitmqctl status`)")

@@ -1,73 +1,18 @@
 """The services as separate processes, over a real RabbitMQ node and a real PostgreSQL."""
 
-import os
+import json
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pika
 import pytest
-import requests
-from apt_mirror import host_report, write_suite
-from processes import PATCHBAY, Api, Process, enrol, free_port, post_report, wait_for
+from apt_mirror import host_report
+from deployment import PASSWORD, Deployment, depth, purge
+from processes import Api, enrol, post_report, wait_for
+from rabbitmq_node import RabbitMQNode
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.xdist_group("rabbitmq")]
-
-PASSWORD = "only-in-this-test"
-
-
-class Deployment:
-    """What compose or Kubernetes would start."""
-
-    def __init__(self, folder: Path, database_url: str, bus_url: str) -> None:
-        self.folder = folder
-        write_suite(folder / "mirror", "stable", {"bash": "5.2-2"})
-        write_suite(folder / "mirror", "stable-security", {"bash": "5.2-3"}, label="Debian-Security")
-        self.bus_url = bus_url
-        self.environment = {
-            "PATCHBAY_DATABASE_URL": database_url,
-            "PATCHBAY_BUS_URL": bus_url,
-            "PATCHBAY_LOG_FORMAT": "json",
-            "PATCHBAY_HTTP_WORKERS": "1",
-            "PATCHBAY_MIRROR_MAP": f"http://mirror.example.org/debian={folder / 'mirror'}",
-            "PATCHBAY_SWEEP_SECONDS": "1",
-            "PATCHBAY_SECRET_KEY": "a-key-of-this-test-that-is-long-enough",
-            "PATCHBAY_ADMIN_PASSWORD": PASSWORD,
-        }
-        self.processes: dict[str, Process] = {}
-        self.ports: dict[str, int] = {}
-
-    def command(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [*PATCHBAY, *arguments],
-            env={**os.environ, **self.environment},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    def start(self, service: str) -> Process:
-        self.ports.setdefault(service, free_port())
-        environment = {**self.environment, "PATCHBAY_PORT": str(self.ports[service])}
-        self.processes[service] = Process([*PATCHBAY, "run", service], self.folder, environment, service)
-        return self.processes[service]
-
-    def url(self, service: str) -> str:
-        return f"http://127.0.0.1:{self.ports[service]}"
-
-    def answers(self, service: str) -> bool:
-        process = self.processes[service]
-        assert process.popen.poll() is None, process.text()
-        try:
-            return requests.get(f"{self.url(service)}/healthz", timeout=2).status_code == 200
-        except requests.ConnectionError:
-            return False
-
-    def stop(self) -> dict[str, int]:
-        return {name: process.stop() for name, process in self.processes.items() if process.popen.poll() is None}
 
 
 @pytest.fixture
@@ -78,24 +23,6 @@ def deployment(tmp_path: Path, database_url: str, rabbitmq: str) -> Iterator[Dep
     yield made
     made.stop()
     purge(rabbitmq)
-
-
-def purge(bus_url: str) -> None:
-    """The node is shared by this run's tests: leave its queues empty."""
-    connection = pika.BlockingConnection(pika.URLParameters(bus_url))
-    for queue in ("reports", "recalculation", "operator", "dead-letters"):
-        connection.channel().queue_delete(f"update-engine.{queue}")
-    connection.channel().queue_delete("repo-sync.nudges")
-    connection.close()
-
-
-def depth(bus_url: str, queue: str) -> int:
-    """Messages ready in a queue, as pika, the independent witness, sees it."""
-    connection = pika.BlockingConnection(pika.URLParameters(bus_url))
-    try:
-        return int(connection.channel().queue_declare(queue, passive=True).method.message_count)
-    finally:
-        connection.close()
 
 
 def updates_of(api: Api, host_id: str) -> list[tuple[str, str, str, bool]]:
@@ -193,3 +120,49 @@ def declared(bus_url: str) -> bool:
         if connection.is_open:
             connection.close()
     return True
+
+
+def test_a_full_disk_of_the_broker_loses_nothing(deployment: Deployment, rabbitmq_node: RabbitMQNode) -> None:
+    """RabbitMQ's disk alarm: 503 that says so, not a request that hangs; and 202 again once there is room."""
+    deployment.start("ingest")
+    wait_for(lambda: deployment.answers("ingest"), what="ingest")
+    token = deployment.command("create-enrolment-token", "test")
+    _, host_token = enrol(deployment.url("ingest"), token, "web1")
+    accepted: list[str] = []
+    refused: list[str] = []
+
+    def post() -> int:
+        report = host_report("web1", {"bash": f"5.2-{len(accepted) + 1}"}, "stable")
+        answer = post_report(deployment.url("ingest"), host_token, report)
+        if answer.status_code == 202:
+            accepted.append(answer.json()["receipt"])
+        else:
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "10")
+            refused.append(answer.json()["detail"])
+        return answer.status_code
+
+    assert post() == 202
+    rabbitmq_node.control("set_disk_free_limit", str(10**15))
+    try:
+        wait_for(lambda: post() == 503, what="a refusal")
+        assert post() == 503
+    finally:
+        rabbitmq_node.control("set_disk_free_limit", str(50 * 10**6))
+    wait_for(lambda: post() == 202, what="room on the disk")
+
+    assert "disk" in refused[-1]
+    queued = receipts_in(deployment.bus_url, "update-engine.reports")
+    assert set(accepted) <= set(queued)
+
+
+def receipts_in(bus_url: str, queue: str) -> list[str]:
+    """The receipts of the reports in a queue, which is empty afterwards."""
+    connection = pika.BlockingConnection(pika.URLParameters(bus_url))
+    channel = connection.channel()
+    found = []
+    while True:
+        method, properties, _ = channel.basic_get(queue, auto_ack=True)
+        if method is None:
+            connection.close()
+            return found
+        found.append(str(json.loads(properties.headers["report"])["receipt_id"]))

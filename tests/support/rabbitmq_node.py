@@ -79,8 +79,8 @@ class RabbitMQNode:
         return True
 
 
-def kill_tree(process: "subprocess.Popen[bytes]") -> None:
-    """SIGKILL to a process and all that it started, as a power cut would; returns when they are gone."""
+def kill_tree(process: "subprocess.Popen[bytes] | psutil.Process") -> None:
+    """SIGKILL to a process and all that it started, as by a power cut; returns when they are gone."""
     top = psutil.Process(process.pid)
     members = [top, *top.children(recursive=True)]
     for each in members:
