@@ -85,7 +85,7 @@ def create_admin(username: str) -> None:
 
     settings = _settings()
     name = username or settings.admin_username
-    with _api_database(settings) as database:
+    with api_database(settings) as database:
         password = ensure_first_admin(database, name, settings.admin_password or None)
     if password:
         click.echo(f"{name} / {password}")
@@ -99,12 +99,12 @@ def create_enrolment_token(name: str) -> None:
     """Create an enrolment token called NAME and print it, this once."""
     from patchbay_api.accounts import create_enrolment_token as create  # noqa: PLC0415  (quick --help)
 
-    with _api_database(_settings()) as database:
+    with api_database(_settings()) as database:
         click.echo(create(database, name))
 
 
 @contextmanager
-def _api_database(settings: Settings) -> Iterator["Database"]:
+def api_database(settings: Settings) -> Iterator["Database"]:
     """The services' database, as the API may write it."""
     from patchbay_shared.db import Database  # noqa: PLC0415  (keeps `patchbay --help` quick)
 

@@ -14,6 +14,7 @@ from zxcvbn import zxcvbn
 
 from patchbay_api.auth import token_hash
 from patchbay_api.store import accounts as store
+from patchbay_api.store import audit
 
 _HASHER = PasswordHasher()
 _DUMMY_HASH = _HASHER.hash(secrets.token_hex(16))
@@ -84,8 +85,14 @@ def ensure_first_admin(database: Database, username: str, password: str | None) 
             insert(user_account)
             .values(username=name, password_hash=password_hash, role="admin")
             .on_conflict_do_nothing()
-        )
-    return generated if made.rowcount else None
+            .returning(user_account.c.id)
+        ).one_or_none()
+        if made:
+            audit.append(
+                connection,
+                audit.Event("", "command line", "", "create_first_admin", "users", str(made.id), "done", None, None),
+            )
+    return generated if made else None
 
 
 def create_enrolment_token(database: Database, name: str, *, expires_in_seconds: int | None = None) -> str:

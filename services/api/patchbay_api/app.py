@@ -9,6 +9,7 @@ from patchbay_shared.service import Context
 
 from patchbay_api.advisories import advisories
 from patchbay_api.approvals import approvals
+from patchbay_api.audit import audit
 from patchbay_api.cves import cves
 from patchbay_api.dashboard import dashboard
 from patchbay_api.dead_letters import dead_letters
@@ -44,6 +45,7 @@ RESOURCES = (
     users,
     roles,
     tokens,
+    audit,
     dashboard,
     trends,
     hosts,

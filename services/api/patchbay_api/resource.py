@@ -1,7 +1,8 @@
 """How a file declares its operations: one typed decorator an operation, the rest follows from it.
 
-The permission that it needs, the refusal of unknown query parameters, the validation of the input and the operation's
-place in the OpenAPI document (with every status it may answer) all come from the same declaration.
+The permission that it needs, the event of the audit, the refusal of unknown query parameters, the validation of the
+input and the operation's place in the OpenAPI document (with every status it may answer) all come from the same
+declaration.
 """
 
 import functools
@@ -15,8 +16,9 @@ from flask_smorest import Blueprint
 from marshmallow import RAISE, Schema
 from patchbay_shared.service import Context
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import UnprocessableEntity
+from werkzeug.exceptions import Forbidden, UnprocessableEntity
 
+from patchbay_api.auditing import Declared, denied, recorded
 from patchbay_api.auth import Principal, authenticate
 from patchbay_api.permissions import BY_ROLE, PERMISSIONS, PUBLIC, WITHOUT_ROLE, Role
 from patchbay_api.scopes import ScopedDatabase
@@ -39,6 +41,8 @@ class Resource:
     """The operations on one kind of thing."""
 
     def __init__(self, name: str, description: str) -> None:
+        self._name = name
+        self._readers: dict[str, tuple[Callable[..., Any], type[Schema]]] = {}
         self.blueprint = _Blueprint(name, __name__, description=description, url_prefix=PREFIX)
 
     def get(
@@ -118,6 +122,14 @@ class Resource:
 
         def decorate(function: View) -> View:
             view: Any = function
+            declared = None
+            if method == "GET" and answer and not query:
+                self._readers[rule] = (function, answer)
+            if method != "GET":
+                declared = Declared(
+                    function.__name__, self._name, method, answer, body, lambda: self._readers.get(rule)
+                )
+                view = recorded(view, declared)
             if body:
                 view = blueprint.arguments(body, location="json")(view)
             if query:
@@ -127,7 +139,7 @@ class Resource:
                 view = blueprint.alt_response(error, response=HTTPStatus(error).name)(view)
             described = {"operationId": function.__name__, "x-permission": permission}
             view = blueprint.doc(security=[] if permission == PUBLIC else [{"bearer": []}], **described)(view)
-            blueprint.route(rule, methods=[method])(_guarded(view, permission, names))
+            blueprint.route(rule, methods=[method])(_guarded(view, permission, names, declared))
             return function
 
         return decorate
@@ -150,11 +162,18 @@ def _needed(permission: str, role: Role | None) -> str:
     return needed
 
 
-def _guarded(view: Callable[..., Any], permission: str, names: frozenset[str]) -> Callable[..., Any]:
+def _guarded(
+    view: Callable[..., Any], permission: str, names: frozenset[str], declared: Declared | None
+) -> Callable[..., Any]:
     @functools.wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         if permission != PUBLIC:
-            authenticate(context(), permission)
+            try:
+                authenticate(context(), permission)
+            except Forbidden as exc:
+                if declared:
+                    denied(declared, kwargs, exc)
+                raise
         for name in request.args:
             if name not in names:
                 known = f"known are {', '.join(sorted(names))}" if names else "this address takes none"

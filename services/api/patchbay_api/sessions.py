@@ -8,6 +8,7 @@ from patchbay_shared.tables import user_session
 from sqlalchemy import Connection
 
 from patchbay_api.accounts import LONGEST_PASSWORD, new_token, password_holds, refreshed_hash
+from patchbay_api.auditing import about
 from patchbay_api.auth import Principal, asked_from, person_of, principal, token_hash, unauthorized
 from patchbay_api.paging import STORABLE, Key, Moment, Page, PageQuery, fetch_page, page_of
 from patchbay_api.resource import Resource, context
@@ -78,15 +79,17 @@ def sign_in(body: dict[str, str]) -> dict[str, Any]:
     After five failures in a row each further one makes the account wait: 30 seconds, doubling up to 15
     minutes. The answer is the same, and as late, for a wrong password, a waiting account and an unknown user.
     """
-    database = context().database
+    database, username = context().database, body["username"].strip().lower()
     with database.transaction() as connection:
-        account = store.begin_attempt(connection, body["username"].strip().lower())
+        account = store.begin_attempt(connection, username)
+    about(object_id=username, credential="password")
     holds = password_holds(account["password_hash"] if account else None, body["password"])
     if account is None or not holds:
         raise unauthorized(
             "User name and password do not match, or the account waits after too many failures; "
             "check both, and try again in a while."
         )
+    about(object_id=username, actor=username, credential="password", opened="session")
     with database.transaction() as connection:
         refreshed = refreshed_hash(account["password_hash"], body["password"])
         store.sign_in_succeeded(connection, account["id"], password_hash=refreshed)
