@@ -1,12 +1,14 @@
 """`patchbay up`, `run`, `migrate` and `settings`: start the services, or prepare for them."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from patchbay_shared import log as logs
@@ -121,6 +123,8 @@ def api_database(settings: Settings) -> Iterator["Database"]:
 
 def guarded(main: click.Group) -> None:
     """Run the command line; a known error is one line on standard error and exit code 1."""
+    # A signal has no default action for the first process of a container: until a service takes it, it must end us.
+    signal.signal(signal.SIGTERM, _leave)
     try:
         main()
     except (StartupError, Unavailable) as exc:
@@ -132,6 +136,10 @@ def _service_named(name: str) -> "Service":
     """That service alone: importing its neighbours as well would cost each process 45 MB."""
     service: Service = import_module(f"patchbay_{name.replace('-', '_')}.service").SERVICE
     return service
+
+
+def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _settings(*, port: int | None = None, data_dir: str | None = None) -> Settings:

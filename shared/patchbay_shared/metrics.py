@@ -89,7 +89,7 @@ REPORTS_HANDLED = Counter(
 )
 REPORT_STAGE_SECONDS = Histogram(
     "patchbay_report_stage_seconds",
-    "Time that a stage of handling a report took: decode, store, evaluate.",
+    "Time that a stage of handling a report took: queue (from ingest to the engine), decode, store, evaluate.",
     ("stage",),
     registry=REGISTRY,
     buckets=_FAST,
@@ -121,10 +121,10 @@ SYNC_SECONDS = Histogram(
 )
 SYNC_BYTES = Counter("patchbay_repository_sync_bytes_total", "Bytes fetched from mirrors.", registry=REGISTRY)
 JOB_SECONDS = Histogram(
-    "patchbay_job_seconds", "Time that a timed job took, by job.", ("job",), registry=REGISTRY, buckets=_SLOW
+    "patchbay_job_seconds", "Time that a timed job took, by job.", ("timed_job",), registry=REGISTRY, buckets=_SLOW
 )
 JOB_FAILURES = Counter(
-    "patchbay_job_failures_total", "Timed jobs that ended with an error, by job.", ("job",), registry=REGISTRY
+    "patchbay_job_failures_total", "Timed jobs that ended with an error, by job.", ("timed_job",), registry=REGISTRY
 )
 
 
@@ -160,6 +160,19 @@ OUTSTANDING_UPDATES = Gauge(
     "patchbay_outstanding_updates", "Outstanding updates over all hosts, by kind: all, security.", "kind"
 )
 REPOSITORIES = Gauge("patchbay_repositories", "Repositories by state: ok, pending, failing, untrusted.", "state")
+REPOSITORIES_OVERDUE = Gauge(
+    "patchbay_repositories_overdue", "Enabled repositories that should have been looked at long ago."
+)
+MIRRORS = Gauge(
+    "patchbay_mirrors",
+    "Mirrors of enabled repositories by state: ok, pending, lagging (behind a sister), failing, untrusted.",
+    "state",
+)
+FEEDS = Gauge(
+    "patchbay_feeds",
+    "Advisory feeds that are crawled by state: ok, pending, shrunk (held back, for it lost too much), failing.",
+    "state",
+)
 DEAD_LETTERS = Gauge("patchbay_dead_letters", "Messages kept because they could not be handled.")
 QUEUE_MESSAGES = Gauge("patchbay_queue_messages", "Messages that are ready in a queue.", "queue")
 QUEUE_CONSUMERS = Gauge("patchbay_queue_consumers", "Consumers of a queue.", "queue")
@@ -171,6 +184,9 @@ GAUGES = (
     HOSTS_IN_CONDITION,
     OUTSTANDING_UPDATES,
     REPOSITORIES,
+    REPOSITORIES_OVERDUE,
+    MIRRORS,
+    FEEDS,
     DEAD_LETTERS,
     QUEUE_MESSAGES,
     QUEUE_CONSUMERS,
@@ -248,10 +264,10 @@ def count_sync(result: str, state: str, transferred_bytes: int, seconds: float) 
 
 
 class StageClock:
-    """Times the stages of one report, each from the end of the one before."""
+    """Times the stages of one report, each from the end of the one before, the first from `since` (Unix seconds)."""
 
-    def __init__(self) -> None:
-        self._at = time.perf_counter()
+    def __init__(self, *, since: float) -> None:
+        self._at = time.perf_counter() - max(0.0, time.time() - since)
 
     def ended(self, stage: str) -> None:
         now = time.perf_counter()

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,13 @@ def test_every_metric_has_its_line_of_documentation() -> None:
     assert document.count("| `patchbay_") == len(metrics.catalogue())
 
 
+def test_no_label_is_one_that_prometheus_gives_itself() -> None:
+    """It would come out as `exported_…`, and a rule that sums by it would sum everything."""
+    labels = {label for _, _, given, _ in metrics.catalogue() for label in given}
+
+    assert labels.isdisjoint({"job", "instance", "namespace", "pod", "container", "endpoint"})
+
+
 def test_the_catalogue_holds_every_metric_of_the_registry() -> None:
     """Nothing is measured that is not documented."""
     registered = {metric.name for metric in metrics.REGISTRY.collect()}
@@ -41,8 +49,8 @@ def test_the_exposition_passes_promtools_lint() -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed; it comes with Debian's package prometheus")
-    for stage in ("decode", "store", "evaluate"):
-        metrics.StageClock().ended(stage)
+    for stage in ("queue", "decode", "store", "evaluate"):
+        metrics.StageClock(since=time.time()).ended(stage)
     metrics.count_refusal(413)
     metrics.count_sync("changed", "ok", 10, 1.5)
     metrics.MessageClock("update-engine.reports").ended("handled")

@@ -93,6 +93,38 @@ def test_dashboards_use_only_metrics_that_exist(path: Path) -> None:
     assert all(used(expression) or "process_" in expression or "up{" in expression for expression in asked)
 
 
+def test_there_is_a_dashboard_of_each_kind() -> None:
+    """The fleet, the pipeline that judges it, and the mirrors that it is judged by."""
+    assert {path.stem for path in DASHBOARDS} == {"patchbay-fleet", "patchbay-pipeline", "patchbay-mirrors"}
+
+
+def test_prometheus_understands_every_query_of_the_dashboards(tmp_path: Path) -> None:
+    """`promtool check rules`, with each query as a recording."""
+    asked = [each for path in DASHBOARDS for each in expressions(json.loads(path.read_text()))]
+    recordings = [{"record": f"query:{number}", "expr": each} for number, each in enumerate(asked)]
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": recordings}]}))
+
+    told = subprocess.run(["promtool", "check", "rules", tmp_path / "rules.yml"], capture_output=True, text=True)
+
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert f"{len(asked)} rules found" in told.stdout
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_panels_stand_beside_each_other_and_say_what_they_show(path: Path) -> None:
+    """None covers another or leaves the grid of 24 columns; each has a unit, and a name for each line."""
+    taken: set[tuple[int, int]] = set()
+    for panel in json.loads(path.read_text())["panels"]:
+        place = panel["gridPos"]
+        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
+        assert not taken & cells, panel["title"]
+        assert max(x for x, _ in cells) < 24, panel["title"]
+        taken |= cells
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        assert all(target["legendFormat"] for target in panel["targets"]), panel["title"]
+        assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
+
+
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 def test_dashboards_can_be_provisioned(path: Path) -> None:
     """A fixed uid, no database id, unique panels, and the data source that is provisioned beside them."""

@@ -1,6 +1,7 @@
 """Health and metrics of separate processes, over a real RabbitMQ node and a real PostgreSQL."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,6 +79,8 @@ def test_the_api_shows_the_fleet_and_the_queues(watched: list[Watched]) -> None:
     assert "\npatchbay_hosts 0.0\n" in shown
     assert 'patchbay_queue_consumers{queue="update-engine.reports"} 1.0' in shown
     assert 'patchbay_source_up{source="broker"} 1.0' in shown
+    assert 'patchbay_mirrors{state="lagging"} 0.0' in shown
+    assert 'patchbay_feeds{state="failing"} 0.0' in shown
 
 
 def test_a_report_is_counted_from_arrival_to_verdict(tmp_path: Path, database_url: str, rabbitmq: str) -> None:
@@ -102,7 +105,7 @@ def test_a_report_is_counted_from_arrival_to_verdict(tmp_path: Path, database_ur
     engines, ingests = engine.ask("/metrics").text, ingest.ask("/metrics").text
     for each in (ingest, engine):
         each.process.stop()
-    for stage in ("decode", "store", "evaluate"):
+    for stage in ("queue", "decode", "store", "evaluate"):
         assert f'patchbay_report_stage_seconds_count{{stage="{stage}"}} 1.0' in engines
     assert "patchbay_evaluation_lag_seconds_count 1.0" in engines
     assert "\npatchbay_reports_accepted_total 1.0\n" in ingests
@@ -130,6 +133,19 @@ def test_a_service_waits_for_its_broker_as_long_as_it_is_told(tmp_path: Path, da
     assert process.popen.wait(60) == 1
     assert "start_waits" in process.text()
     assert "The message broker did not answer" in process.text().splitlines()[-1]
+
+
+def test_a_service_that_still_waits_can_be_stopped(tmp_path: Path, database_url: str) -> None:
+    """The first process of a container gets no signal that it does not ask for: the exit code says that it did."""
+    environment = {
+        "PATCHBAY_DATABASE_URL": database_url,
+        "PATCHBAY_BUS_URL": f"amqp://guest:guest@127.0.0.1:{free_port()}/",
+        "PATCHBAY_STARTUP_WAIT_SECONDS": "600",
+    }
+    process = Process([*PATCHBAY, "run", "update-engine"], tmp_path, environment, "engine")
+    wait_for(lambda: "start_waits" in process.text(), what="the wait")
+
+    assert process.stop() == 128 + signal.SIGTERM
 
 
 def test_the_pages_need_neither_database_nor_broker(tmp_path: Path) -> None:

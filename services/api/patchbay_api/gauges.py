@@ -20,6 +20,8 @@ CONDITIONS = (
     "incomplete",
 )
 REPOSITORY_STATES = ("ok", "pending", "failing", "untrusted")
+MIRROR_STATES = (*REPOSITORY_STATES, "lagging")
+FEED_STATES = ("ok", "pending", "shrunk", "failing")
 
 
 def gauges(context: Context) -> Mapping[str, Source]:
@@ -29,6 +31,8 @@ def gauges(context: Context) -> Mapping[str, Source]:
         with context.database.transaction() as connection:
             hosts = fleet.host_totals(connection)
             repositories = fleet.repository_totals(connection)
+            mirrors = fleet.mirror_totals(connection)
+            feeds = fleet.feed_totals(connection)
             dead_letters = fleet.dead_letter_count(connection)
         return {
             metrics.HOSTS: {"": hosts["hosts"]},
@@ -38,6 +42,9 @@ def gauges(context: Context) -> Mapping[str, Source]:
                 "security": hosts["outstanding_security_updates"],
             },
             metrics.REPOSITORIES: {each: repositories[each] for each in REPOSITORY_STATES},
+            metrics.REPOSITORIES_OVERDUE: {"": repositories["overdue"]},
+            metrics.MIRRORS: {each: mirrors.get(each, 0) for each in MIRROR_STATES},
+            metrics.FEEDS: {each: feeds.get(each, 0) for each in FEED_STATES},
             metrics.DEAD_LETTERS: {"": dead_letters},
         }
 

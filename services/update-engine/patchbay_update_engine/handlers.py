@@ -80,12 +80,15 @@ class Engine:
                     connection, header, "evaluated", unchanged=True, reason=header.note, evaluation_id=evaluation_id
                 )
                 metrics.REPORTS_HANDLED.labels("unchanged").inc()
+                self._log_stored(header, evaluation_id, changed=False)
                 return
         self.store_report(header, delivery.body)
 
     def store_report(self, header: ReportReceived, body: bytes, *, again: bool = False) -> None:
         """Store a report (`body` as it travels) and decide; `again` renews the receipt that it has already."""
-        stages = metrics.StageClock()
+        stages = metrics.StageClock(since=time.time() if again else header.received_at)
+        if not again:
+            stages.ended("queue")
         report = report_in(body, limit=self._max_bytes)
         if header.tags:
             report = msgspec.structs.replace(report, tags=list(dict.fromkeys([*report.tags, *header.tags])))
@@ -131,7 +134,8 @@ class Engine:
         with self._database.transaction() as connection:
             mark_clones(connection, report.machine_id)
         metrics.REPORTS_HANDLED.labels("evaluated").inc()
-        metrics.EVALUATION_LAG_SECONDS.observe(max(0.0, time.time() - header.received_at))
+        if not again:
+            metrics.EVALUATION_LAG_SECONDS.observe(max(0.0, time.time() - header.received_at))
         self._packages.remember(
             ids,
             {
@@ -143,7 +147,16 @@ class Engine:
         if repository_set.new_references:
             self._bus.publish(REPOSITORY_REFERENCED, msgspec.json.encode(RepositoryNudge()))
         self._bus.publish(HOST_EVALUATED, msgspec.json.encode(HostEvaluated(header.host_id, evaluation_id)))
-        log.info("report_stored", host_id=str(header.host_id), receipt_id=str(header.receipt_id))
+        self._log_stored(header, evaluation_id, changed=True)
+
+    def _log_stored(self, header: ReportReceived, evaluation_id: int, *, changed: bool) -> None:
+        log.info(
+            "report_stored",
+            host_id=str(header.host_id),
+            receipt_id=str(header.receipt_id),
+            evaluation_id=evaluation_id,
+            changed=changed,
+        )
 
     def report_refused(self, delivery: Delivery) -> None:
         """REPORT_REFUSED: a receipt that says why ingest did not take a report."""

@@ -2,7 +2,17 @@
 
 from collections.abc import Sequence
 
-from patchbay_shared.tables import dead_letter, evaluation, host, host_exposure, opinion, reboot_verdict, repository
+from patchbay_shared.tables import (
+    dead_letter,
+    errata_source,
+    evaluation,
+    host,
+    host_exposure,
+    mirror,
+    opinion,
+    reboot_verdict,
+    repository,
+)
 from sqlalchemy import ColumnElement, Connection, Integer, RowMapping, Text, cast, column, desc, func, select, true
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -162,6 +172,27 @@ def repository_totals(connection: Connection) -> dict[str, int]:
         "overdue": sum(row.overdue for row in rows),
         **{state: counts.get(state, 0) for state in ("ok", "pending", "failing", "untrusted")},
     }
+
+
+def mirror_totals(connection: Connection) -> dict[str, int]:
+    """How many mirrors of enabled repositories are in which state."""
+    rows = connection.execute(
+        select(mirror.c.state, func.count().label("number"))
+        .join(repository, repository.c.id == mirror.c.repository_id)
+        .where(repository.c.enabled)
+        .group_by(mirror.c.state)
+    )
+    return {row.state: row.number for row in rows}
+
+
+def feed_totals(connection: Connection) -> dict[str, int]:
+    """How many advisory feeds that are crawled are in which state."""
+    rows = connection.execute(
+        select(errata_source.c.state, func.count().label("number"))
+        .where(errata_source.c.enabled)
+        .group_by(errata_source.c.state)
+    )
+    return {row.state: row.number for row in rows}
 
 
 def dead_letter_count(connection: Connection) -> int:
