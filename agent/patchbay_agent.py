@@ -1965,7 +1965,7 @@ class Server:
             NoRedirect(), urllib.request.ProxyHandler(proxies), urllib.request.HTTPSHandler(context=context)
         )
 
-    def post(self, path: str, body: bytes, token: str, *, compressed: bool = False) -> Reply:
+    def post(self, path: str, body: bytes, token: str, *, compressed: bool = False, trace: str = "") -> Reply:
         """Raises Unreachable."""
         request = urllib.request.Request(self.url + path, data=body, method="POST")
         request.add_header("Content-Type", "application/json")
@@ -1975,6 +1975,8 @@ class Server:
         request.add_unredirected_header("Authorization", "Bearer " + token)
         if compressed:
             request.add_header("Content-Encoding", "gzip")
+        if trace:
+            request.add_header("traceparent", "00-%s-%s-01" % (trace, trace[:16]))
         try:
             with self._opener.open(request, timeout=REQUEST_SECONDS) as response:
                 return Reply(response.getcode(), response.headers, response.read(REPLY_BYTES))
@@ -2010,6 +2012,11 @@ def enrol(settings: Settings, token: str, name: str, machine_id: str) -> None:
         raise AgentError("enrolled, but the settings cannot be saved: %s" % error)
 
 
+def trace_of(body: bytes) -> str:
+    """The `trace_id` under which the server's logs speak of a report: the same at each attempt to deliver it."""
+    return hashlib.sha256(body).hexdigest()[:32]
+
+
 def deliver(
     server: Server,
     token: str,
@@ -2023,10 +2030,11 @@ def deliver(
 
     Further attempts follow after the server's Retry-After, else after 2, 4, 8 … seconds with jitter.
     """
-    why, pause = "", 0.0
+    why, pause, trace = "", 0.0, trace_of(body)
+    named = " [trace_id %s]" % trace
     for attempt in range(1, attempts + 1):
         try:
-            reply = server.post("/api/v1/reports", body, token, compressed=True)
+            reply = server.post("/api/v1/reports", body, token, compressed=True, trace=trace)
         except Unreachable as error:
             why, pause = str(error), 0.0
         else:
@@ -2034,17 +2042,17 @@ def deliver(
                 return DELIVERED, str(reply.json().get("receipt", "")), 0.0
             why, pause = reply.problem(), reply.retry_after(now())
             if reply.status == 401:
-                return KEPT, "the server does not know this host's token, enrol it again: " + why, pause
+                return KEPT, "the server does not know this host's token, enrol it again: " + why + named, pause
             if 400 <= reply.status < 500 and reply.status not in (408, 429):
-                return REFUSED, why, 0.0
+                return REFUSED, why + named, 0.0
             if reply.status < 400:
-                return KEPT, "the server has moved, set its new address: " + why, pause
+                return KEPT, "the server has moved, set its new address: " + why + named, pause
         if attempt < attempts:
             delay = pause or 2.0**attempt * random.uniform(0.5, 1.5)
             if delay > LONGEST_WAIT_SECONDS:
                 break
             sleep(delay)
-    return KEPT, why, pause
+    return KEPT, why + named, pause
 
 
 def send_all(

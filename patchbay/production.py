@@ -11,6 +11,7 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger as GunicornLogger
 from patchbay_shared import log as logs
 from patchbay_shared.bus import Bus
 from patchbay_shared.db import Database
@@ -21,6 +22,7 @@ from patchbay_shared.migrate import require_current
 from patchbay_shared.proxies import TrustedProxies
 from patchbay_shared.service import Context, Service, WorkerThreads, until_signalled
 from patchbay_shared.settings import Settings, comma_separated
+from patchbay_shared.tracing import Traced, export_spans
 from prometheus_client.multiprocess import mark_process_dead
 
 from patchbay.monitoring import ByPort, MonitoringServer, monitoring_app
@@ -88,6 +90,7 @@ def _require_production(settings: Settings) -> None:
 
 def _run_workers(service: Service, settings: Settings) -> None:
     context = context_of(service, settings)
+    end_of_spans = export_spans(settings, service.name, metadata.version("patchbay"))
     patiently(settings, context.bus.declare)
     assert service.workers is not None  # noqa: S101  (for mypy: the caller has asked)
     workers = WorkerThreads(context, service.workers(context))
@@ -113,6 +116,7 @@ def _run_workers(service: Service, settings: Settings) -> None:
     workers.stop(within_seconds=GRACE_SECONDS)
     monitoring.stop()
     context.database.close()
+    end_of_spans()
     log.info("service_stopped", service=service.name)
 
 
@@ -131,6 +135,7 @@ class _HttpProcess(BaseApplication):  # type: ignore[misc]  # gunicorn ships no 
         self._service = service
         self._settings = dataclasses.replace(settings)
         self._workers: WorkerThreads | None = None
+        self._end_of_spans: Callable[[], None] | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -148,30 +153,34 @@ class _HttpProcess(BaseApplication):  # type: ignore[misc]  # gunicorn ships no 
             "timeout": 120,
             "keepalive": 20,
             "loglevel": "warning",
+            "logger_class": _SameLog,
             "forwarded_allow_ips": "",  # which proxies are believed is TrustedProxies' business
             "control_socket_disable": True,
             "pre_fork": _freeze,
             "child_exit": _forget_process,
-            "worker_exit": self._stop_workers,
+            "worker_exit": self._finish,
         }
         for name, value in values.items():
             if name in self.cfg.settings:
                 self.cfg.set(name, value)
 
-    def _stop_workers(self, _server: Any, _worker: Any) -> None:
-        """Called in a worker process as it ends; the master has none."""
+    def _finish(self, _server: Any, _worker: Any) -> None:
+        """Called in a worker process as it ends (gunicorn kills it after its time), never in the master."""
         if self._workers is not None:
             self._workers.stop(within_seconds=GRACE_SECONDS)
+        if self._end_of_spans is not None:
+            self._end_of_spans()
 
     def load(self) -> Flask:
         assert self._service.app is not None  # noqa: S101  (for mypy: the caller has asked)
         context = context_of(self._service, self._settings)
+        self._end_of_spans = export_spans(self._settings, self._service.name, metadata.version("patchbay"))
         app = self._service.app(context)
         if self._service.workers:
             self._workers = WorkerThreads(context, self._service.workers(context))
             self._workers.start()
         observe_requests(app, self._service.name)
-        proxied = TrustedProxies(app.wsgi_app, comma_separated(self._settings.trusted_proxies))
+        proxied = TrustedProxies(Traced(app.wsgi_app), comma_separated(self._settings.trusted_proxies))
         app.wsgi_app = ByPort(proxied, _gauges(self._service, context), self._settings)  # type: ignore[method-assign]  # Flask's documented place for middleware
         return app
 
@@ -180,6 +189,15 @@ def _freeze(_server: Any, _worker: Any) -> None:
     """What is in memory before the fork stays out of the collector, which would write to it and so unshare it."""
     gc.collect()
     gc.freeze()
+
+
+class _SameLog(GunicornLogger):  # type: ignore[misc]  # gunicorn ships no types
+    """gunicorn's own lines in the form of all others."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
 
 
 def _forget_process(_server: Any, worker: Any) -> None:

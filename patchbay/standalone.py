@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from importlib import metadata
 
 from cheroot.wsgi import Server
 from flask import Flask
@@ -22,6 +23,7 @@ from patchbay_shared.http import add_health
 from patchbay_shared.migrate import migrate
 from patchbay_shared.service import Context, WorkerThreads, stop_together, until_signalled
 from patchbay_shared.settings import Settings
+from patchbay_shared.tracing import Traced, export_spans
 
 from patchbay.router import Router, WsgiApp
 from patchbay.secret_files import kept, random_key
@@ -87,7 +89,8 @@ def _run(
             more = service.more_paths(settings) if service.more_paths else ()
             apps |= dict.fromkeys((*service.paths, *more), app)
     health = _health_app(owner, workers)
-    server.wsgi_app = Router({**apps, "/healthz": health, "/readyz": health})
+    end_of_spans = export_spans(settings, "up", metadata.version("patchbay"))
+    server.wsgi_app = Traced(Router({**apps, "/healthz": health, "/readyz": health}))
     for each in workers:
         each.start()
     serving = threading.Thread(target=server.serve, name="http", daemon=True)
@@ -102,6 +105,7 @@ def _run(
         for context in contexts.values():
             context.database.close()
         owner.close()
+        end_of_spans()
 
 
 class _QuietServer(Server):

@@ -29,8 +29,9 @@ from kombu.entity import Exchange, Queue, binding
 from kombu.exceptions import OperationalError as BrokerError
 from kombu.message import Message
 from kombu.messaging import Consumer, Producer
+from opentelemetry.trace import SpanKind
 
-from patchbay_shared import metrics
+from patchbay_shared import metrics, tracing
 from patchbay_shared.errors import InvalidInput, Unavailable
 from patchbay_shared.log import get_logger
 from patchbay_shared.messages import DEAD_LETTERS, MESSAGE_DEAD, QUEUES, QueueSpec
@@ -105,7 +106,7 @@ class Bus:
         self, routing_key: str, body: bytes, headers: Mapping[str, Any] | None = None, *, wait: bool = False
     ) -> None:
         """Hand a message to the broker; see the module for what `wait` promises. Raises Unavailable."""
-        headers = dict(headers or {})
+        headers = {**tracing.headers(), **(headers or {})}
         handled: threading.Event | None = None
         if wait and self.in_memory:
             headers["x-patchbay-wait"] = token = uuid.uuid4().hex
@@ -160,7 +161,9 @@ class Bus:
         channel = connection.channel()
 
         def on_message(message: Message) -> None:
-            self._handle(message, subscription, stop)
+            carrier = message.headers or {}
+            with tracing.span(f"process {subscription.queue.name}", carrier=carrier, kind=SpanKind.CONSUMER):
+                self._handle(message, subscription, stop)
 
         consumer = Consumer(
             channel,

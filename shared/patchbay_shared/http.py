@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 from patchbay_shared.errors import InvalidInput, PatchbayError, Unavailable
 from patchbay_shared.log import get_logger
 from patchbay_shared.metrics import HTTP_SECONDS
+from patchbay_shared.tracing import name_request, trace_id
 
 log = get_logger("http")
 
@@ -67,7 +68,7 @@ def add_problem_handlers(app: Flask) -> None:
     @app.errorhandler(Exception)
     def unexpected(exc: Exception) -> Response:
         log.error("request_failed", exc_info=exc)
-        return problem(500, "Patchbay made a mistake; the log of the service says which.")
+        return problem(500, "Patchbay made a mistake; the log of the service says which.", trace_id=trace_id())
 
 
 def observe_requests(app: Flask, service: str) -> None:
@@ -81,6 +82,7 @@ def observe_requests(app: Flask, service: str) -> None:
         method = request.method if request.url_rule else "any"
         seconds = time.perf_counter() - g.get("request_started_at", time.perf_counter())
         HTTP_SECONDS.labels(service, method, route, str(response.status_code)).observe(seconds)
+        name_request(method, route, response.status_code)
 
     request_started.connect(started, app, weak=False)
     request_finished.connect(finished, app, weak=False)

@@ -9,7 +9,10 @@ _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 def configure(*, level: str, style: str) -> None:
-    """Log to standard error as JSON lines or, for a person at a terminal, as text. Call once a process."""
+    """Log to standard error as JSON lines or, for a person at a terminal, as text. Call once a process.
+
+    What libraries log comes the same way, from warnings on.
+    """
     number = _LEVELS.get(level.lower(), 20)
     text = style == "text" or (style == "auto" and sys.stderr.isatty())
     renderer: structlog.types.Processor = (
@@ -28,7 +31,14 @@ def configure(*, level: str, style: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*processors, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler])
 
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:

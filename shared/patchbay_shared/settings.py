@@ -52,6 +52,12 @@ class Settings:
     )
     log_level: str = _setting("info", "debug, info, warning or error.")
     log_format: str = _setting("auto", "json, text, or auto (text on a terminal).")
+    otlp_endpoint: str = _setting(
+        "",
+        "URL of an OpenTelemetry collector (OTLP over HTTP, as http://collector:4318) that traces are sent to; empty:"
+        " none are.",
+    )
+    trace_ratio: float = _setting(1.0, "Share of all traces that is sent to the collector, from 0 to 1.")
     report_max_bytes: int = _setting(8_000_000, "Largest report accepted, as sent, in bytes.")
     report_max_expanded_bytes: int = _setting(64_000_000, "Largest report accepted once decompressed, in bytes.")
     path_prefixes: str = _setting(
@@ -205,6 +211,8 @@ def _check(settings: Settings) -> None:
                 raise StartupError(
                     f"{variable(name)} names {text!r}; expected networks such as 10.0.0.0/8."
                 ) from None
+    if not 0 <= settings.trace_ratio <= 1:
+        raise StartupError(f"PATCHBAY_TRACE_RATIO is {settings.trace_ratio}; expected a number from 0 to 1.")
     for text in comma_separated(settings.path_prefixes):
         if not text.startswith("/") or text.endswith("/"):
             raise StartupError(f"PATCHBAY_PATH_PREFIXES names {text!r}; expected paths such as /patchman.")

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 import psycopg
+from patchbay_shared import tracing
 from patchbay_shared.bus import Bus
 from patchbay_shared.db import Database
 from patchbay_shared.errors import InvalidInput, PatchbayError
@@ -80,12 +81,13 @@ class Crawler:
         if row is None:
             return False
         feed, _ = self._feeds[row.name]
-        try:
-            self._crawl(feed, row)
-        except PatchbayError as exc:
-            log.warning("feed_failed", feed=feed.name, error=str(exc))
-            with self._database.transaction() as connection:
-                sources_table.finish_failed(connection, row, self._owner, str(exc), longest=feed.every_seconds)
+        with tracing.span("crawl feed", carrier={}, feed=feed.name):
+            try:
+                self._crawl(feed, row)
+            except PatchbayError as exc:
+                log.warning("feed_failed", feed=feed.name, error=str(exc))
+                with self._database.transaction() as connection:
+                    sources_table.finish_failed(connection, row, self._owner, str(exc), longest=feed.every_seconds)
         return True
 
     def _crawl(self, feed: Feed, row: SourceRow) -> None:

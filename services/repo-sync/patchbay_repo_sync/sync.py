@@ -20,6 +20,7 @@ from random import Random
 
 import msgspec
 import structlog
+from patchbay_shared import tracing
 from patchbay_shared.bus import Bus
 from patchbay_shared.db import Database
 from patchbay_shared.errors import InvalidInput, PatchbayError, Unavailable, Untrusted
@@ -94,6 +95,7 @@ class Syncer:
             return False
         self._fetcher.transferred_bytes = 0
         with (
+            tracing.span("sync repository", carrier={}),
             structlog.contextvars.bound_contextvars(repository=repository.name, repository_id=str(repository.id)),
             Heartbeat(self._database, repository.id, self.owner) as heartbeat,
         ):

@@ -4,6 +4,7 @@ import threading
 from typing import Any
 
 import requests
+from patchbay_shared import tracing
 from patchbay_shared.errors import PatchbayError, Unavailable
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
@@ -53,7 +54,7 @@ class Api:
         self._ask("GET", "/openapi.json", None)
 
     def _ask(self, method: str, path: str, token: str | None, **arguments: Any) -> Any:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = tracing.headers() | ({"Authorization": f"Bearer {token}"} if token else {})
         # An idle connection may have been closed at the other end: a read is asked again, an action is not,
         # so it gets a fresh connection.
         session = self._session() if method == "GET" else _new_session()
