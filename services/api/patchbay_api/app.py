@@ -20,6 +20,7 @@ from patchbay_api.groups import groups
 from patchbay_api.host_history import host_history
 from patchbay_api.host_updates import host_updates
 from patchbay_api.hosts import hosts
+from patchbay_api.integrations import integrations
 from patchbay_api.lifecycles import lifecycles
 from patchbay_api.mirror_access import mirror_access
 from patchbay_api.mirrors import mirrors
@@ -60,6 +61,7 @@ RESOURCES = (
     exceptions,
     remediation,
     sbom,
+    integrations,
     repositories,
     mirrors,
     mirror_access,

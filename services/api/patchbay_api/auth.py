@@ -41,8 +41,7 @@ def token_hash(token: str) -> bytes:
 
 def authenticate(context: Context, permission: str) -> Principal:
     """The person who asks. Raises Unauthorized without a living session or token, Forbidden without `permission`."""
-    authorization = request.authorization
-    token = authorization.token if authorization and authorization.type == "bearer" else None
+    token = _token_of_request()
     if not token:
         raise unauthorized("Sign in first: send the header `Authorization: Bearer <session or API token>`.")
     principal = (
@@ -51,6 +50,21 @@ def authenticate(context: Context, permission: str) -> Principal:
     g.principal = principal
     _require(principal, permission)
     return principal
+
+
+def _token_of_request() -> str | None:
+    """A bearer token; or, to read, an API token as the password of basic authentication: calendars know no other.
+
+    A browser that remembers it can be made to read what it may not see, but to change nothing.
+    """
+    authorization = request.authorization
+    if authorization is None:
+        return None
+    if authorization.type == "bearer":
+        return authorization.token
+    password = authorization.password if authorization.type == "basic" else None
+    reads = request.method in {"GET", "HEAD"}
+    return password if password and reads and password.startswith(f"{API_TOKEN_PREFIX}_") else None
 
 
 def principal() -> Principal:

@@ -105,6 +105,25 @@ class Resource:
         """The end of a thing: 204."""
         return self._operation("DELETE", rule, status=204, permission=_needed(permission, role), errors=errors)
 
+    def document(
+        self,
+        rule: str,
+        *,
+        content_type: str,
+        schema: dict[str, Any],
+        query: type[Schema] | None = None,
+        permission: str,
+    ) -> Callable[[View], View]:
+        """A read in a form that others have defined: its view answers a `Response` of `content_type`."""
+        operation = self._operation("GET", rule, status=200, query=query, permission=_needed(permission, None))
+        described = self.blueprint.alt_response(200, schema=schema, content_type=content_type, success=True)
+
+        def decorate(function: View) -> View:
+            operation(described(function))
+            return function
+
+        return decorate
+
     def _operation(
         self,
         method: str,
