@@ -124,3 +124,5 @@ class IndexContent(msgspec.Struct, frozen=True, omit_defaults=True):
 
     modules: ModuleMetadata | None = None
     advisories: list[RepositoryAdvisory] = []
+    reported_security: list[AdvisoryPackage] = []
+    """Where hosts' reports stand in for a mirror: what a host's package manager calls a security fix."""

@@ -159,7 +159,9 @@ HOSTS_IN_CONDITION = Gauge(
 OUTSTANDING_UPDATES = Gauge(
     "patchbay_outstanding_updates", "Outstanding updates over all hosts, by kind: all, security.", "kind"
 )
-REPOSITORIES = Gauge("patchbay_repositories", "Repositories by state: ok, pending, failing, untrusted.", "state")
+REPOSITORIES = Gauge(
+    "patchbay_repositories", "Repositories by state: ok, pending, failing, reported, untrusted.", "state"
+)
 REPOSITORIES_OVERDUE = Gauge(
     "patchbay_repositories_overdue", "Enabled repositories that should have been looked at long ago."
 )

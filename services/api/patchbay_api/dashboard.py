@@ -40,6 +40,7 @@ class RepositoryTotals(Schema):
     ok = _count("Read and current.")
     pending = _count("Not read yet.")
     failing = _count("Could not be read.")
+    reported = _count("Could not be read; what hosts report as available stands in.")
     untrusted = _count("Signature or checksum does not hold.")
     overdue = _count("Should have been looked at an hour ago; also counted by its state.")
 

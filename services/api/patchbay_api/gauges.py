@@ -19,7 +19,7 @@ CONDITIONS = (
     "awaiting_evaluation",
     "incomplete",
 )
-REPOSITORY_STATES = ("ok", "pending", "failing", "untrusted")
+REPOSITORY_STATES = ("ok", "pending", "failing", "reported", "untrusted")
 MIRROR_STATES = (*REPOSITORY_STATES, "lagging")
 FEED_STATES = ("ok", "pending", "shrunk", "failing")
 

@@ -96,7 +96,7 @@ class HostRepository(Schema):
     known = fields.Boolean(
         required=True, metadata={"description": "`GET /repositories/{repository_id}` has more; false: never crawled."}
     )
-    state = fields.String(required=True, metadata={"description": "pending, ok, failing or untrusted"})
+    state = fields.String(required=True, metadata={"description": "pending, ok, failing, reported or untrusted"})
     message = fields.String(required=True)
     generation = fields.Integer(required=True, allow_none=True)
     checked_at = fields.AwareDateTime(required=True, allow_none=True)

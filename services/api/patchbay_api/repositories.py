@@ -17,7 +17,7 @@ from patchbay_api.store import repositories as store
 
 repositories = Resource("repositories", "Where packages come from, and how fresh our knowledge of it is.")
 
-STATES = ["pending", "ok", "failing", "untrusted"]
+STATES = ["pending", "ok", "failing", "reported", "untrusted"]
 _SORTS: dict[str, tuple[ColumnElement[Any], Any]] = {
     "name": (repository.c.name, str),
     "state": (store.worst_first, Number),
@@ -62,6 +62,14 @@ class Repository(Schema):
     host_count = fields.Integer(required=True)
     checked_at = fields.AwareDateTime(required=True, allow_none=True)
     changed_at = fields.AwareDateTime(required=True, allow_none=True)
+    reported_at = fields.AwareDateTime(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "When it was last filled from what its hosts report as available, because no mirror of it "
+            "can be read; null: what is known of it was read from a mirror."
+        },
+    )
     next_sync_at = fields.AwareDateTime(required=True)
 
 

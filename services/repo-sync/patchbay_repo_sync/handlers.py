@@ -12,12 +12,15 @@ from patchbay_shared.messages import (
     REPOSITORY_CHANGED,
     REPOSITORY_OPERATED,
     SYNC_REQUESTED,
+    RepositoryChanged,
     RepositoryNudge,
     RepositoryOperated,
 )
 
-from patchbay_repo_sync import store
+from patchbay_repo_sync import reported, store
+from patchbay_repo_sync.lease import LEASE_SECONDS, new_owner
 from patchbay_repo_sync.operated import operate
+from patchbay_repo_sync.swap import LeaseLost
 from patchbay_repo_sync.sync import Syncer
 
 log = get_logger("repo-sync")
@@ -77,6 +80,30 @@ def sync_due(syncer: Syncer) -> Callable[[threading.Event], None]:
     def run(stop: threading.Event) -> None:
         while not stop.is_set() and syncer.sync_next():
             pass
+
+    return run
+
+
+def fill_from_reports(database: Database, bus: Bus) -> Callable[[threading.Event], None]:
+    """Fill the repositories that no mirror serves from what their hosts report as available."""
+    owner = new_owner()
+
+    def run(stop: threading.Event) -> None:
+        while not stop.is_set():
+            with database.transaction() as connection:
+                repository = reported.lease_waiting(connection, owner, LEASE_SECONDS)
+            if repository is None:
+                return
+            try:
+                with database.transaction() as connection:
+                    change = reported.fill(connection, repository, owner)
+            except LeaseLost as exc:
+                log.warning("lease_lost", repository_id=str(repository.id), error=str(exc))
+                continue
+            if change.changed:
+                log.info("repository_filled_from_reports", repository_id=str(repository.id), added=change.added_count)
+                told = RepositoryChanged(repository.id, change.generation, change.names)
+                bus.publish(REPOSITORY_CHANGED, msgspec.json.encode(told))
 
     return run
 

@@ -8,6 +8,7 @@
 | crawl/ | one file a format: what to fetch from a mirror, and how it is checked |
 | formats/ | readers of metadata, bounded |
 | signature, mirrorlist | who signed, where else to look |
+| reported | what hosts report as available, where no mirror can be read |
 | store, swap, lease | SQL: repositories and leases; a new generation in one transaction; heartbeats |
 """
 
@@ -15,7 +16,7 @@ from patchbay_shared.bus import Subscription
 from patchbay_shared.messages import REPOSITORY_CHANGED, SYNC_NUDGES
 from patchbay_shared.service import Context, Job, Service, Workers
 
-from patchbay_repo_sync.handlers import learn_references, nudge_handler, prune_history, sync_due
+from patchbay_repo_sync.handlers import fill_from_reports, learn_references, nudge_handler, prune_history, sync_due
 from patchbay_repo_sync.sync import Syncer
 
 _LOOK_EVERY_SECONDS = 1.0
@@ -38,6 +39,7 @@ def workers(context: Context) -> Workers:
                 float(settings.sweep_seconds),
                 learn_references(database, float(settings.sync_interval_seconds)),
             ),
+            Job("fill-from-reports", float(settings.sweep_seconds), fill_from_reports(database, context.bus)),
             Job("prune-sync-history", _PRUNE_EVERY_SECONDS, prune_history(database)),
         ],
     )
@@ -46,7 +48,7 @@ def workers(context: Context) -> Workers:
 SERVICE = Service(
     name="repo-sync",
     summary="Crawls mirrors into the catalogue of packages.",
-    reads=("repository_reference", "repository_set", "host", "mirror_access"),
+    reads=("repository_reference", "repository_set", "host", "opinion", "package", "package_set", "mirror_access"),
     writes=("repository", "mirror", "repository_index", "available_package", "repository_sync"),
     consumes=(SYNC_NUDGES.name,),
     publishes=(REPOSITORY_CHANGED,),

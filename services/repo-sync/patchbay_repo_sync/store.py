@@ -4,7 +4,7 @@ A lease is (`lease_owner`, `leased_until`): whoever holds it may crawl the repos
 runs, so a repository whose worker died is taken over when the lease runs out.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -52,6 +52,8 @@ class Repository(msgspec.Struct, frozen=True):
     """Of the first host that named it."""
     published_at: datetime | None = None
     """What the stored generation's entry document says of its own age."""
+    reported: bool = False
+    """What is stored was not crawled: it is what hosts report as available."""
     unchecked: bool = False
     """Some host reads it without checking signatures (trusted=yes, gpgcheck=0)."""
 
@@ -204,23 +206,33 @@ def wake_used(connection: Connection, *, interval_seconds: float) -> int:
 
 def lease_next(connection: Connection, owner: str, seconds: float) -> Repository | None:
     """Lease the repository that is due longest and that nobody holds; None if there is none."""
+    return lease(connection, owner, seconds, which="next_sync_at <= now()")
+
+
+def lease(
+    connection: Connection, owner: str, seconds: float, *, which: str, values: Mapping[str, object] | None = None
+) -> Repository | None:
+    """Lease the repository that is due longest of those for which the SQL condition `which` holds.
+
+    Only of those that may be crawled and that nobody holds; None if there is none.
+    """
     row = connection.execute(
-        text("""
+        text(f"""
             UPDATE repository SET lease_owner = :owner, leased_until = now() + make_interval(secs => :seconds)
             WHERE id = (
                 SELECT id FROM repository
-                WHERE enabled AND linked_to IS NULL AND next_sync_at <= now()
+                WHERE enabled AND linked_to IS NULL AND {which}
                     AND (leased_until IS NULL OR leased_until < now())
                 ORDER BY next_sync_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
             )
             RETURNING id, type, name, url, suite, security, generation, release::text AS release, verified_by,
-                failure_count, state, message, published_at,
-                (SELECT bool_or(f.definition @> '{"trusted": true}' OR f.definition @> '{"gpgcheck": false}')
+                failure_count, state, message, published_at, reported_at IS NOT NULL AS reported,
+                (SELECT bool_or(f.definition @> '{{"trusted": true}}' OR f.definition @> '{{"gpgcheck": false}}')
                  FROM repository_reference f WHERE f.repository_id = repository.id) AS unchecked,
                 (SELECT f.definition::text FROM repository_reference f WHERE f.repository_id = repository.id
                  ORDER BY f.first_seen_at, f.component, f.architecture LIMIT 1) AS definition
         """),
-        {"owner": owner, "seconds": seconds},
+        {"owner": owner, "seconds": seconds, **(values or {})},
     ).one_or_none()
     if row is None:
         return None
@@ -238,6 +250,7 @@ def lease_next(connection: Connection, owner: str, seconds: float) -> Repository
         state=row.state,
         message=row.message,
         published_at=row.published_at,
+        reported=row.reported,
         unchecked=bool(row.unchecked),
         definition=msgspec.json.decode(row.definition, type=ReportRepository)
         if row.definition  # no host names it any more

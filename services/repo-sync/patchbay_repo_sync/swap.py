@@ -57,7 +57,7 @@ class NewGeneration(msgspec.Struct, frozen=True):
     """What a crawl found; indexes that are not named stay as they are."""
 
     indexes: list[NewIndex]
-    entry_sha256: bytes
+    entry_sha256: bytes = b""
     etag: str | None = None
     last_modified: str | None = None
     release: ReleaseInfo | None = None
@@ -67,6 +67,8 @@ class NewGeneration(msgspec.Struct, frozen=True):
     note: str = ""
     published_at: datetime | None = None
     """What the entry document says of its own age."""
+    reported: bool = False
+    """Nothing of it was crawled: it is what hosts report as available (`reported`)."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -95,7 +97,7 @@ _TYPES = [
 def swap(
     connection: Connection,
     repository: Repository,
-    mirror: Mirror,
+    mirror: Mirror | None,
     stored: dict[tuple[str, str], Index],
     new: NewGeneration,
     *,
@@ -104,12 +106,16 @@ def swap(
 ) -> Change:
     """Write a new generation in the caller's transaction. Raises InvalidInput, LeaseLost, Unavailable.
 
-    `counted` is given every index's records to pass on.
+    `counted` is given every index's records to pass on. `mirror` is the one that was crawled; None: none was.
 
     The repository's row is taken last, so that heartbeats go on while packages are written.
     """
     names: set[str] = set()
-    anything = repository.generation == 0 or _rules_differ(repository.release, new.release)
+    anything = (
+        repository.generation == 0
+        or repository.reported != new.reported
+        or _rules_differ(repository.release, new.release)
+    )
     added = removed = 0
     for index in new.indexes:
         known = stored.get(index.key)
@@ -125,7 +131,8 @@ def swap(
         _update_index(connection, index_id, index)
     changed = anything or bool(names)
     generation = _update_repository(connection, repository, new, changed=changed, owner=owner)
-    _update_mirrors(connection, repository, mirror, new)
+    if mirror is not None:
+        _update_mirrors(connection, repository, mirror, new)
     told_names = None if anything or len(names) > MAX_TOLD_NAMES else sorted(names)
     return Change(generation, changed, added, removed, told_names)
 
@@ -255,10 +262,11 @@ def _replace_content(connection: Connection, index_id: int, content: IndexConten
     )
     if old.modules != new.modules:
         return None
+    said = {package.name for package in set(old.reported_security) ^ set(new.reported_security)}
     before = {msgspec.msgpack.encode(each): each for each in old.advisories}
     after = {msgspec.msgpack.encode(each): each for each in new.advisories}
     differing = [before.get(each) or after[each] for each in before.keys() ^ after.keys()]
-    return {package.name for advisory in differing for package in advisory.packages}
+    return said | {package.name for advisory in differing for package in advisory.packages}
 
 
 def encode_content(content: IndexContent) -> bytes:
@@ -299,6 +307,7 @@ def _update_repository(
             UPDATE repository SET generation = generation + CAST(:changed AS int), verified_by = :verified_by,
                 changed_at = CASE WHEN :changed THEN now() ELSE changed_at END,
                 release = CAST(:release AS jsonb), published_at = :published_at,
+                reported_at = CASE WHEN :reported THEN now() END,
                 security = coalesce(security, :security)
             WHERE id = :id AND lease_owner = :owner
             RETURNING generation
@@ -309,6 +318,7 @@ def _update_repository(
             "release": msgspec.json.encode(new.release).decode() if new.release else None,
             "security": new.security,
             "published_at": new.published_at,
+            "reported": new.reported,
             "id": repository.id,
             "owner": owner,
         },

@@ -38,6 +38,7 @@ from patchbay_repo_sync import links, mirrorlist, sisters, store
 from patchbay_repo_sync.crawl import Lagging, Visit, crawl
 from patchbay_repo_sync.lease import LEASE_SECONDS, Heartbeat, new_owner
 from patchbay_repo_sync.progress import Progress
+from patchbay_repo_sync.reported import STANDS_IN
 from patchbay_repo_sync.store import Index, Mirror, Outcome, Repository
 from patchbay_repo_sync.swap import Change, LeaseLost, NewGeneration, swap
 
@@ -239,6 +240,8 @@ class Syncer:
 
     def _record_failure(self, run: _Run) -> None:
         state, message = _failure(run.failures)
+        if state == "failing" and run.repository.reported:
+            state, message = "reported", message + STANDS_IN
         log.warning("repository_failed", state=state, message=message)
         self._record(run, None, Outcome("failed", state, message, self._fetcher.transferred_bytes))
 

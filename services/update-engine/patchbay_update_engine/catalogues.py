@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 import zstandard
-from patchbay_shared.catalogue import AvailablePackage, IndexContent, ReleaseInfo
+from patchbay_shared.catalogue import AdvisoryPackage, AvailablePackage, IndexContent, ReleaseInfo
 from patchbay_shared.db import driver
 from patchbay_shared.report import ReportRepository
 from patchbay_shared.repositories import indexes, location, repository_id
@@ -35,15 +35,20 @@ class CompiledCatalog(msgspec.Struct, frozen=True):
     advisory_generation: int
     """Of the distribution release's advisories."""
     incomplete_count: int
-    """Enabled repositories that have not been crawled yet, or that name no URL; 1 if the host named none so far."""
+    """Enabled repositories that have not been crawled, or that name no URL; 1 if the host named none so far."""
     phased: bool
     """Some candidate is phased, so the verdict depends on the host's machine-id."""
+    reported: dict[str, frozenset[AdvisoryPackage]] = {}
+    """Repositories, as the host calls them, of which only hosts' reports are known; the updates that those call
+    security fixes."""
 
 
 class _Stored(msgspec.Struct, frozen=True):
     generation: int
     security: bool | None
     release: ReleaseInfo
+    reported: bool
+    """Nothing of it was crawled: hosts' reports stand in for it."""
     indexes: dict[tuple[str, str], int]
     """(component, architecture) to the id of a present index."""
 
@@ -101,6 +106,7 @@ class Catalogues:
         repositories: list[CatalogRepository] = []
         incomplete = 0 if repository_set.document.known else 1
         phased = False
+        reported: dict[str, frozenset[AdvisoryPackage]] = {}
         for definition in repository_set.document.repositories:
             if not definition.enabled:
                 repositories.append(CatalogRepository(definition, []))
@@ -115,12 +121,16 @@ class Catalogues:
                 for (component, architecture), number in _wanted(definition, known, repository_set)
             ]
             phased = phased or any(each.phased for each in loaded)
+            if known.reported:
+                incomplete += 1
+                called = (fix for each in loaded for fix in each.index.content.reported_security)
+                reported[definition.id] = frozenset(called)
             repositories.append(
                 CatalogRepository(definition, [each.index for each in loaded], known.release, known.security)
             )
         self._forget()
         catalog = compile_catalog(repositories, policy, self._advisories_of(connection, release))
-        return CompiledCatalog(catalog, generations, release.generation, incomplete, phased)
+        return CompiledCatalog(catalog, generations, release.generation, incomplete, phased, reported)
 
     def _advisories_of(self, connection: Connection, release: AdvisoryRelease) -> ReleaseAdvisories:
         if release.generation == 0:
@@ -175,8 +185,8 @@ def _wanted(
 def _stored_repositories(connection: Connection, ids: list[UUID]) -> dict[UUID, _Stored]:
     rows = connection.execute(
         text("""
-            SELECT r.id, r.generation, r.security, r.release::text AS release, i.id AS index_id,
-                   i.component, i.architecture
+            SELECT r.id, r.generation, r.security, r.release::text AS release,
+                   r.reported_at IS NOT NULL AS reported, i.id AS index_id, i.component, i.architecture
             FROM repository r LEFT JOIN repository_index i ON i.repository_id = r.id AND i.present
             WHERE r.id = ANY(CAST(:ids AS uuid[]))
         """),
@@ -186,7 +196,7 @@ def _stored_repositories(connection: Connection, ids: list[UUID]) -> dict[UUID, 
     for row in rows:
         if row.id not in found:
             release = msgspec.json.decode(row.release, type=ReleaseInfo) if row.release else ReleaseInfo()
-            found[row.id] = _Stored(row.generation, row.security, release, {})
+            found[row.id] = _Stored(row.generation, row.security, release, row.reported, {})
         if row.index_id is not None:
             found[row.id].indexes[row.component, row.architecture] = row.index_id
     return found

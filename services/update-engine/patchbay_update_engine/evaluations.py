@@ -4,6 +4,7 @@ from collections import Counter
 from uuid import UUID
 
 import msgspec
+from patchbay_shared.catalogue import AdvisoryPackage
 from patchbay_shared.db import driver
 from patchbay_shared.metrics import EVALUATIONS
 from sqlalchemy import Connection, text
@@ -56,11 +57,29 @@ def evaluation_of(
 
 
 def judge(installed: InstalledSet, compiled: CompiledCatalog, *, machine_id: str) -> list[Verdict]:
-    """The verdicts of a set. While repositories are still to be crawled, nothing is called repository-less."""
+    """The verdicts of a set. While repositories are still to be crawled, nothing is called repository-less; where
+    hosts' reports stand in for one, nothing is newer than the repositories either."""
     verdicts = compiled.catalog.evaluate(installed.packages, machine_id=machine_id)
-    if compiled.incomplete_count:
-        return [each for each in verdicts if each.state is not State.NOT_IN_ANY_REPOSITORY]
-    return verdicts
+    unfounded = {State.NOT_IN_ANY_REPOSITORY} if compiled.incomplete_count else set()
+    if compiled.reported:
+        unfounded.add(State.NEWER_THAN_REPOSITORY)
+    return [_as_reported(each, compiled) for each in verdicts if each.state not in unfounded]
+
+
+def _as_reported(verdict: Verdict, compiled: CompiledCatalog) -> Verdict:
+    """The verdict, saying so if its candidate is known from hosts' reports alone."""
+    homes = {*verdict.repositories, *([verdict.repository] if verdict.repository else [])}
+    if not homes or not homes <= compiled.reported.keys():
+        return verdict
+    why = (
+        f"{verdict.why} This version is known only from hosts' reports: the server cannot read {verdict.repository}."
+    )
+    update = AdvisoryPackage(verdict.name, verdict.candidate_arch or verdict.arch, verdict.candidate or "")
+    if verdict.security or not any(update in compiled.reported[each] for each in homes):
+        return msgspec.structs.replace(verdict, why=why)
+    return msgspec.structs.replace(
+        verdict, security=True, why=f"{why} A host's package manager calls it a security fix."
+    )
 
 
 def _store(

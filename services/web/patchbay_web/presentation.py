@@ -23,6 +23,7 @@ REPOSITORY_STATES = {
     "ok": ("Current", "green"),
     "pending": ("Not read yet", "secondary"),
     "failing": ("Failing", "orange"),
+    "reported": ("From reports", "azure"),
     "untrusted": ("Untrusted", "red"),
 }
 MIRROR_STATES = REPOSITORY_STATES | {"lagging": ("Lagging", "yellow")}

@@ -34,7 +34,9 @@ repository = Table(
     Column("enabled", Boolean, nullable=False, server_default="true"),
     Column("security", Boolean, comment="the operator's or the distribution's label; null: nobody said"),
     Column("generation", BigInteger, nullable=False, server_default="0", comment="+1 with each swapped change"),
-    Column("state", Text, nullable=False, server_default="pending", comment="pending, ok, failing or untrusted"),
+    Column(
+        "state", Text, nullable=False, server_default="pending", comment="pending, ok, failing, reported or untrusted"
+    ),
     Column("message", Text, nullable=False, server_default="", comment="what happened, for people"),
     Column("release", JSONB, comment="ReleaseInfo, apt only"),
     Column(
@@ -49,6 +51,9 @@ repository = Table(
         comment="the repository whose syncs serve this one as well",
     ),
     at("published_at", nullable=True),  # what the stored entry document says of its own age
+    at(
+        "reported_at", nullable=True
+    ),  # last filled from what hosts report as available; null: what is stored was crawled
     at("created_at", now=True),
     at("checked_at", nullable=True),
     at("changed_at", nullable=True),

@@ -170,7 +170,7 @@ def repository_totals(connection: Connection) -> dict[str, int]:
     return {
         "total": sum(counts.values()),
         "overdue": sum(row.overdue for row in rows),
-        **{state: counts.get(state, 0) for state in ("ok", "pending", "failing", "untrusted")},
+        **{state: counts.get(state, 0) for state in ("ok", "pending", "failing", "reported", "untrusted")},
     }
 
 

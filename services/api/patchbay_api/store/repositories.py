@@ -24,7 +24,7 @@ from sqlalchemy import Uuid as UuidType
 from sqlalchemy.dialects.postgresql import ARRAY
 
 worst_first: ColumnElement[int] = case(
-    {"untrusted": 0, "failing": 1, "pending": 2}, value=repository.c.state, else_=3
+    {"untrusted": 0, "failing": 1, "pending": 2, "reported": 3}, value=repository.c.state, else_=4
 )
 RECENT_SYNC_COUNT = 10
 OVERDUE_AFTER = timedelta(hours=1)
@@ -58,6 +58,7 @@ def repositories() -> Select[Any]:
         repository.c.failure_count,
         repository.c.checked_at,
         repository.c.changed_at,
+        repository.c.reported_at,
         repository.c.next_sync_at,
         (func.coalesce(repository.c.leased_until > func.now(), False)).label("syncing"),
         overdue.label("overdue"),
