@@ -213,8 +213,8 @@ def whole_number(value: str) -> Optional[int]:
 
 
 def without_credentials(url: str) -> str:
-    """A URL without `user:password@`: passwords of mirrors stay on the host."""
-    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/@\s]*@", r"\1", url)
+    """A URL without `user:password@` and SUSE's `?token`: what opens mirrors stays on the host."""
+    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/@\s]*@", r"\1", re.sub(r"\?[^=]*$", "", url))
 
 
 def deb822(text: str) -> Iterator[Dict[str, str]]:
@@ -673,6 +673,26 @@ def source_architectures(fields: Dict[str, str], native: str, default: List[str]
     return [native if arch == "native" else arch for arch in chosen if arch not in removed]
 
 
+def apt_mirrors(host: Host, uri: str) -> List[str]:
+    """The places behind a URI: itself, or those of the file that `mirror+file:` names, best first.
+
+    Debian's and Ubuntu's cloud images are configured so. The file's lines may have a priority and a type
+    (apt-transport-mirror(1)).
+    """
+    if not uri.startswith("mirror+file:"):
+        return [without_credentials(uri)]
+    text = host.text("/" + uri[len("mirror+file:") :].lstrip("/")) or ""
+    ranked = []
+    for line in text.split("\n"):
+        place, *notes = without_comment(line).split() or [""]
+        kinds = [note for note in notes if note.startswith("type:")]
+        rank = re.search(r"priority:([0-9]{1,6})\b", " ".join(notes))
+        if place and (not kinds or "type:index" in kinds):
+            ranked.append((int(rank.group(1)) if rank else 10**7, without_credentials(place)))
+    places = [place for _, place in sorted(ranked, key=lambda pair: pair[0])]
+    return list(dict.fromkeys(places))[:20] or [without_credentials(uri)]
+
+
 def deb_repositories(host: Host, paths: AptPaths, architectures: List[str]) -> List[Json]:
     """One record per URI and suite, with the components of all its sources that agree on everything else."""
     native = architectures[0] if architectures else ""
@@ -684,7 +704,8 @@ def deb_repositories(host: Host, paths: AptPaths, architectures: List[str]) -> L
         arch = source_architectures(fields, native, architectures)
         uris = [fields["uris"]] if "one-uri" in fields else fields.get("uris", "").split()
         for configured in uris:
-            uri = without_credentials(configured.replace("$(ARCH)", native))
+            places = apt_mirrors(host, configured.replace("$(ARCH)", native))
+            uri = places[0]
             for suite in fields.get("suites", "").replace("$(ARCH)", native).split():
                 key = (uri.rstrip("/"), suite, enabled, tuple(arch), signed_by, trusted)
                 record = merged.get(key)
@@ -698,7 +719,7 @@ def deb_repositories(host: Host, paths: AptPaths, architectures: List[str]) -> L
                         "type": "deb",
                         "name": clip(name, TEXT),
                         "enabled": enabled,
-                        "urls": [clip(uri, TEXT)],
+                        "urls": [clip(place, TEXT) for place in places],
                         "arch": [clip(each) for each in arch],
                         "suite": clip(suite),
                         "components": [],

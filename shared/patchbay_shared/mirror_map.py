@@ -36,7 +36,7 @@ class MirrorMap(msgspec.Struct, frozen=True):
         entries: dict[str, str] = {}
         for entry in text.split():
             prefix, equals, target = entry.partition("=")
-            if not equals or not _is_url(prefix):
+            if not equals or not (_is_url(prefix) or prefix.startswith("file:///")):
                 raise InvalidInput(f"the mirror map's entry {entry!r} is not prefix=target with a URL as prefix")
             if not _is_url(target) and (not target or "://" in target.removeprefix("file://")):
                 raise InvalidInput(f"the mirror map's target {target!r} is neither a URL nor a folder")

@@ -21,9 +21,22 @@ TYPES = {
 
 
 def location(definition: ReportRepository) -> str:
-    """The URL that identifies the repository: mirrorlist, metalink or first base URL; "" if it names none."""
+    """The URL that identifies the repository: mirrorlist, metalink or first base URL; "" if it names none.
+
+    A query without a name is a host's own token (SUSE's customer centre, SUSE Manager), no part of the identity.
+    """
     url = definition.mirrorlist or definition.metalink or (definition.urls[0] if definition.urls else "")
-    return url.strip().rstrip("/")
+    return without_token(url.strip()).rstrip("/")
+
+
+def without_token(url: str) -> str:
+    """A URL without the token that it ends with, if that is all of its query.
+
+    >>> without_token("https://updates.suse.com/SUSE/Updates/x/update/?Fz3tI8Q")
+    'https://updates.suse.com/SUSE/Updates/x/update/'
+    """
+    place, _, query = url.partition("?")
+    return url if "=" in query else place
 
 
 def suite(definition: ReportRepository) -> str:

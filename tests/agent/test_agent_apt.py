@@ -340,3 +340,24 @@ def test_the_configuration_of_the_root_is_apt_config_s(apt_tree: Any) -> None:
 
     assert report.default_release == "stable%20x"
     assert [each.urls for each in report.repos] == [["http://a.test/debian"]]
+
+
+def test_a_list_of_mirrors_on_the_host_is_read_there(apt_tree: Any) -> None:
+    """Debian's cloud images name one; the server cannot read it, and knows the archive by its first mirror."""
+    apt_tree.write(
+        "/etc/apt/sources.list.d/debian.sources",
+        "Types: deb\nURIs: mirror+file:///etc/apt/mirrors/debian.list\nSuites: bookworm\nComponents: main\n",
+    )
+    apt_tree.write(
+        "/etc/apt/mirrors/debian.list",
+        "# the provider's\nhttps://me:secret@cdn.test/debian\tpriority:2\nhttps://deb.test/debian priority:1\n"
+        "https://packages.test/debian priority:1 type:deb\n\n",
+    )
+    apt_tree.write("/etc/apt/sources.list", "deb mirror+file:/etc/apt/mirrors/none.list bookworm main\n")
+
+    found = repositories(apt_tree)
+
+    assert [each.urls for each in found] == [
+        ["mirror+file:/etc/apt/mirrors/none.list"],
+        ["https://deb.test/debian", "https://cdn.test/debian"],
+    ]

@@ -66,3 +66,13 @@ def test_the_recorded_template_of_debian_mirrors_is_read_without_its_countries(s
     found = mirrorlist.parse((shared / "feeds/repo-mirrors/Debian.mirrors").read_bytes())
 
     assert found.urls[:2] == ["http://ftp.am.debian.org/debian", "http://mirrors.asnet.am/debian"]
+
+
+def test_apts_priorities_and_kinds_are_followed() -> None:
+    """apt-transport-mirror(1): lower first, then those without; what has no indexes is no mirror for us."""
+    found = mirrorlist.parse(
+        b"# best last\nhttp://d.test/debian\nhttp://b.test/debian\tpriority:2  # near\n"
+        b"http://a.test/debian type:index type:deb priority:1\nhttp://c.test/debian type:deb priority:1\n"
+    )
+
+    assert found.urls == ["http://a.test/debian", "http://b.test/debian", "http://d.test/debian"]

@@ -140,7 +140,7 @@ def test_a_listed_index_that_is_missing_is_failing(world: Any, stored: Any) -> N
 @pytest.mark.parametrize("status", [403, 500, 503])
 def test_an_error_of_the_server_is_failing(world: Any, stored: Any, status: int) -> None:
     """And its number is in the sentence."""
-    world.server.status[f"{stored.folder}/InRelease"] = status
+    world.server.status |= {f"{stored.folder}/{name}": status for name in ("InRelease", "Release")}
 
     world.sync()
 
@@ -156,17 +156,17 @@ def test_a_vanished_repository_is_failing(world: Any, stored: Any) -> None:
     assert_old_generation(world, "failing", "neither an InRelease nor a Release")
 
 
-def test_an_expired_release_is_failing(world: Any, stored: Any) -> None:
-    """apt refuses it, so hosts cannot install from it either."""
+def test_an_expired_release_is_untrusted(world: Any, stored: Any) -> None:
+    """apt refuses it, so hosts cannot install from it either; somebody may be holding updates back."""
     stored.fields["Valid-Until"] = "Fri, 20 Nov 2026 11:00:00 UTC"
     stored.publish()
 
     world.sync()
 
-    assert_old_generation(world, "failing", "expired on 2026-11-20 11:00")
+    assert_old_generation(world, "untrusted", "expired on 2026-11-20 11:00")
 
 
-def test_a_release_that_expires_while_unchanged_is_failing(world: Any, stored: Any) -> None:
+def test_a_release_that_expires_while_unchanged_is_untrusted(world: Any, stored: Any) -> None:
     """A mirror that nobody updates any more answers "not modified" for ever."""
     stored.fields["Valid-Until"] = "Fri, 27 Nov 2026 11:00:00 UTC"
     stored.publish()
@@ -175,7 +175,7 @@ def test_a_release_that_expires_while_unchanged_is_failing(world: Any, stored: A
 
     world.sync()
 
-    assert (world.repository()["state"], world.repository()["generation"]) == ("failing", 2)
+    assert (world.repository()["state"], world.repository()["generation"]) == ("untrusted", 2)
 
 
 def test_a_mirror_that_is_behind_does_not_take_updates_away(world: Any, stored: Any) -> None:

@@ -20,7 +20,7 @@ from patchbay_repo_sync.formats.text import relative_path
 
 REPOMD_PATH = "repodata/repomd.xml"
 CONTENT_PATH = "content"
-_SUFFIXES = (".zst", ".xz", ".gz", ".bz2", ".lzma", "")
+PACKAGES_SUFFIXES = (".zst", ".xz", ".gz", ".bz2", ".lzma", "")
 """Of Packages, the one to fetch first; the plain file is often listed without being there."""
 _SECURE = strength("sha256")
 
@@ -41,8 +41,14 @@ class IndexFiles(msgspec.Struct, frozen=True):
 
 
 def join(base: str, path: str) -> str:
-    """`path` below the URL `base`, whether or not that ends with a slash."""
-    return f"{base.rstrip('/')}/{path.lstrip('/')}"
+    """`path` below the URL `base`, whether or not that ends with a slash; a URL as `path` stays what it is.
+
+    A query of the base, which is where SUSE's servers want their token, stays at the end.
+    """
+    if path.startswith(("http://", "https://")):
+        return path
+    place, mark, query = base.partition("?")
+    return f"{place.rstrip('/')}/{path.lstrip('/')}{mark}{query}"
 
 
 def suite_path(definition: ReportRepository) -> str:
@@ -81,7 +87,7 @@ def apt_indexes(
 
 
 def _forms(release: Release, stem: str) -> list[Form]:
-    listed = {stem + suffix: release.checksums.get(stem + suffix) for suffix in _SUFFIXES}
+    listed = {stem + suffix: release.checksums.get(stem + suffix) for suffix in PACKAGES_SUFFIXES}
     known = {path: wanted for path, wanted in listed.items() if wanted is not None}
     secure = {path: wanted for path, wanted in known.items() if strength(wanted.algorithm) >= _SECURE}
     if known and not secure:

@@ -45,8 +45,10 @@ def bases_of(definition: ReportRepository) -> list[str]:
 
 
 def _plain_scheme(url: str) -> str:
-    """apt's `mirror+http:` and `mirror:` as what is fetched."""
+    """apt's `mirror+http:`, `mirror:` and `mirror+file:` as what is fetched; files only through the mirror map."""
     url = url.removeprefix("mirror+")
+    if url.startswith("file:"):
+        return f"file:///{url.removeprefix('file:').lstrip('/')}"
     return f"http://{url.removeprefix('mirror://')}" if url.startswith("mirror://") else url
 
 
@@ -69,17 +71,30 @@ def parse(data: bytes, *, architecture: str = "", repository: str = "") -> Mirro
         raise InvalidInput("The mirror list is a web page.")
     if head.startswith(b"["):
         return _mirrorcache(data)
-    urls: list[str] = []
+    ranked: list[tuple[int, str]] = []
     for line in data.decode("utf-8", "replace").splitlines():
-        text = line.strip()
+        text = line.partition("#")[0].strip()
         if text.lower().startswith("server") and "=" in text:
             text = text.split("=", 1)[1].strip()
-        url = text.split()[0] if text and not text.startswith("#") else ""
+        url, *notes = text.split() or [""]
         for variable, value in (("$basearch", architecture), ("$arch", architecture), ("$repo", repository)):
             if value:
                 url = url.replace(variable, value)
-        urls.append(url)
-    return MirrorList(_usable(urls))
+        if _serves_indexes(notes):
+            ranked.append((_priority(notes), url))
+    ranked.sort(key=lambda pair: pair[0])
+    return MirrorList(_usable([url for _, url in ranked]))
+
+
+def _serves_indexes(notes: list[str]) -> bool:
+    """apt-transport-mirror(1): a mirror may be for some kinds of files only."""
+    kinds = {note.removeprefix("type:") for note in notes if note.startswith("type:")}
+    return not kinds or "index" in kinds
+
+
+def _priority(notes: list[str]) -> int:
+    """apt-transport-mirror(1): lower is tried first, and before those without."""
+    return next((_number(note.removeprefix("priority:")) for note in notes if note.startswith("priority:")), 10**7)
 
 
 class _Entry(msgspec.Struct):

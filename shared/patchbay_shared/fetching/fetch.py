@@ -1,6 +1,7 @@
 """Fetching from mirrors: bounded in size and time, only where the operator and the address policy allow."""
 
 import hashlib
+import io
 import os
 import tempfile
 import threading
@@ -19,6 +20,7 @@ from patchbay_shared.errors import InvalidInput, Unavailable, Untrusted
 from patchbay_shared.fetching.addresses import AddressPolicy
 from patchbay_shared.fetching.admission import Admission
 from patchbay_shared.fetching.checksum import Expected, refuse_mismatch
+from patchbay_shared.fetching.compression import open_decompressed
 from patchbay_shared.fetching.connections import PolicyAdapter
 from patchbay_shared.mirror_access import AccessTable
 from patchbay_shared.mirror_map import MirrorMap
@@ -29,10 +31,19 @@ MAX_DOCUMENT_BYTES = 32_000_000
 _MAX_REDIRECTS = 5
 _STEP_BYTES = 1 << 18
 _USER_AGENT = "Patchbay"
+_GZIP = b"\x1f\x8b"
 
 
 class NotFound(Unavailable):
     """The mirror answered that it has no such file."""
+
+
+class Withheld(NotFound):
+    """The mirror answered 401 or 403: it may not be read, or, as object stores say it, it does not exist."""
+
+
+class WebPage(InvalidInput):
+    """The mirror answered with HTML: a captive portal, a proxy's login, or a site that knows no 404."""
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -70,6 +81,7 @@ class _Source(msgspec.Struct, frozen=True):
     etag: str | None
     last_modified: str | None
     content_type: str = ""
+    encoding: str = ""
 
 
 class Fetcher:
@@ -98,7 +110,10 @@ class Fetcher:
         with self._open(url, seen or Seen()) as source:
             if source is None:
                 return None
-            data = b"".join(self._pieces(source, shown(url), min(limit_bytes, self._settings.fetch_max_bytes)))
+            limit = min(limit_bytes, self._settings.fetch_max_bytes)
+            data = b"".join(self._pieces(source, shown(url), limit))
+            if "gzip" in source.encoding and data.startswith(_GZIP):  # though identity was asked for
+                data = open_decompressed(io.BytesIO(data), name=shown(url), limit_bytes=limit).read()
             _refuse_web_page(data[:512], source.content_type, shown(url))
             return Document(data, source.etag, source.last_modified)
 
@@ -179,6 +194,7 @@ class Fetcher:
                             response.headers.get("ETag"),
                             response.headers.get("Last-Modified"),
                             response.headers.get("Content-Type", ""),
+                            response.headers.get("Content-Encoding", "").lower(),
                         )
             except (requests.RequestException, HTTPError, OSError) as exc:
                 raise Unavailable(self._explain(exc, shown(url), passed)) from exc
@@ -281,7 +297,7 @@ def _refuse_status(response: requests.Response, name: str) -> None:
     if response.status_code in {404, 410}:
         raise NotFound(f"{name} does not exist (the server answered {response.status_code}).")
     if response.status_code in {401, 403}:
-        raise Unavailable(f"{name} may not be read: the server answered {response.status_code} {response.reason}.")
+        raise Withheld(f"{name} may not be read: the server answered {response.status_code} {response.reason}.")
     if response.status_code != 200:
         raise Unavailable(f"{name} was answered with {response.status_code} {response.reason}.")
 
@@ -292,7 +308,7 @@ def _refuse_web_page(head: bytes, content_type: str, name: str) -> None:
     if start.startswith((b"<!doctype html", b"<html")) or (
         content_type.startswith("text/html") and start[:1] == b"<"
     ):
-        raise InvalidInput(f"{name} was answered with a web page instead of repository metadata.")
+        raise WebPage(f"{name} was answered with a web page instead of repository metadata.")
 
 
 def _innermost(exc: BaseException) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from patchbay_shared.report import OsRelease
+from patchbay_shared.repositories import without_token
 
 _DISTS = re.compile(
     r"^(?P<base>.+?)/+dists/(?P<suite>.+?)/(?P<component>[^/]+)/binary-(?P<arch>[A-Za-z0-9-]+)/*$", re.DOTALL
@@ -64,8 +65,8 @@ def repositories_of(
 
 
 def clean_url(url: str) -> str:
-    """The URL without user name and password, which must not be stored, and without outer spaces."""
-    return _USERINFO.sub(lambda found: found["scheme"], url.strip())
+    """The URL without user name, password and token, which must not be stored, and without outer spaces."""
+    return _USERINFO.sub(lambda found: found["scheme"], without_token(url.strip()))
 
 
 def _apt_sources(indexes: list[tuple[str, int]]) -> list[dict[str, Any]]:

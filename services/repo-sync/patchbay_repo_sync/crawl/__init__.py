@@ -31,21 +31,31 @@ def published(visit: Visit) -> datetime | None:
     return look(visit) if look else None
 
 
-def _rpmmd_or_susetags(visit: Visit) -> NewGeneration | None:
-    """zypper finds a repository's type out by itself, so its hosts may not know it."""
-    try:
-        return rpmmd.crawl(visit)
-    except NotFound as missing:
-        try:
-            return susetags.crawl(visit)
-        except NotFound:
-            raise missing from None
+def _rpmmd_below_suse(visit: Visit) -> NewGeneration | None:
+    """openSUSE's older media have their rpm-md metadata beside the packages."""
+    return rpmmd.crawl(visit.below("suse"))
+
+
+def _first_of(*crawls: Callable[[Visit], NewGeneration | None]) -> Callable[[Visit], NewGeneration | None]:
+    """The first format that the mirror has. zypper finds a repository's type out by itself, so its hosts may not
+    know it, and media have changed it under the same URL."""
+
+    def crawl_one(visit: Visit) -> NewGeneration | None:
+        missing: NotFound | None = None
+        for each in crawls:
+            try:
+                return each(visit)
+            except NotFound as exc:
+                missing = missing or exc
+        raise missing or NotFound("There is nothing to look for.")
+
+    return crawl_one
 
 
 _CRAWLS: dict[str, Callable[[Visit], NewGeneration | None]] = {
     "deb": apt.crawl,
-    "rpm-md": _rpmmd_or_susetags,
-    "susetags": susetags.crawl,
+    "rpm-md": _first_of(rpmmd.crawl, susetags.crawl, _rpmmd_below_suse),
+    "susetags": _first_of(susetags.crawl, rpmmd.crawl, _rpmmd_below_suse),
     "pacman": pacman.crawl,
     "gentoo": gentoo.crawl,
 }

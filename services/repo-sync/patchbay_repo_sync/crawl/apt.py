@@ -9,8 +9,9 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from patchbay_shared.catalogue import ReleaseInfo
-from patchbay_shared.errors import Unavailable
-from patchbay_shared.fetching.fetch import Document, FetchedFile, NotFound, shown
+from patchbay_shared.errors import Unavailable, Untrusted
+from patchbay_shared.fetching.fetch import Document, FetchedFile, NotFound, Withheld, shown
+from patchbay_shared.repositories import is_flat
 
 from patchbay_repo_sync import layout
 from patchbay_repo_sync.crawl.visit import Visit
@@ -21,8 +22,13 @@ from patchbay_repo_sync.swap import NewGeneration, NewIndex, Records
 
 
 def crawl(visit: Visit) -> NewGeneration | None:
-    """See the package. Raises also Untrusted for a bad signature, Unavailable for an expired or outdated Release."""
-    entry = _entry(visit)
+    """See the package. Raises also Untrusted for a bad signature or an expired Release, Lagging for an old one."""
+    try:
+        entry = _entry(visit)
+    except NotFound as missing:
+        if isinstance(missing, Withheld) or not _may_lack_release(visit):
+            raise
+        return _without_release(visit)
     if entry is None or visit.is_stored(entry[0].sha256):
         _refuse_expired(visit, visit.repository.release)
         return None
@@ -59,10 +65,50 @@ def _entry(visit: Visit) -> tuple[Document, str] | None:
         path = f"{folder}{name}"
         try:
             document = visit.fetcher.document(visit.url(path), seen=visit.seen)
+        except Withheld:
+            if name == "Release":
+                raise
+            continue
         except NotFound:
             continue
         return None if document is None else (document, path)
     raise NotFound(f"There is neither an InRelease nor a Release file at {shown(visit.url(folder))}.")
+
+
+def _may_lack_release(visit: Visit) -> bool:
+    """A flat repository that was never seen with a Release file, and that some host reads unchecked (trusted=yes)."""
+    repository = visit.repository
+    known = repository.release is not None or repository.verified_by
+    return is_flat(repository.definition) and repository.unchecked and not (known or visit.must_verify)
+
+
+def _without_release(visit: Visit) -> NewGeneration | None:
+    """What apt accepts only where it is told to trust: a Packages file that nothing vouches for."""
+    folder = layout.suite_path(visit.repository.definition)
+    for suffix in layout.PACKAGES_SUFFIXES:
+        path = f"{folder}Packages{suffix}"
+        try:
+            file = visit.fetcher.file(visit.url(path), visit.folder, seen=visit.seen)
+        except NotFound:
+            continue
+        if file is None or visit.is_stored(bytes.fromhex(file.value)):
+            return None
+        index = NewIndex(
+            "",
+            "",
+            path=path,
+            checksum=f"sha256:{file.value}",
+            records=_records(visit, file.path, path),
+            package_of=apt.package_of,
+        )
+        return NewGeneration(
+            [index],
+            bytes.fromhex(file.value),
+            etag=file.etag,
+            last_modified=file.last_modified,
+            note="There is no Release file, so nothing vouches for it: not verified.",
+        )
+    raise NotFound(f"There is neither a Release nor a Packages file at {shown(visit.url(folder))}.")
 
 
 def _verified(visit: Visit, document: Document, path: str) -> Verified:
@@ -76,7 +122,7 @@ def _verified(visit: Visit, document: Document, path: str) -> Verified:
 def _refuse_expired(visit: Visit, release: ReleaseInfo | None) -> None:
     until = _time(release.valid_until) if release else None
     if until and until < visit.now:
-        raise Unavailable(
+        raise Untrusted(
             f"The Release file of {shown(visit.mirror.url)} expired on {until:%Y-%m-%d %H:%M} UTC, "
             "so hosts refuse it too: the mirror is no longer updated."
         )
@@ -121,11 +167,16 @@ def _changed_indexes(visit: Visit, release: apt.Release) -> Iterator[NewIndex]:
 def _fetch(visit: Visit, files: IndexFiles) -> tuple[str, FetchedFile]:
     """The first of an index's forms that is there, and its path."""
     root = layout.suite_path(visit.repository.definition)
+    withheld: Withheld | None = None
     for form in files.forms:
         try:
             return root + form.path, visit.file(root + form.path, form.wanted)
+        except Withheld as exc:
+            withheld = exc
         except NotFound:
             continue
+    if withheld is not None:
+        raise Unavailable(str(withheld)) from withheld
     plain = shown(visit.url(root + files.forms[-1].path))
     raise Unavailable(f"{plain} is listed in the Release file, but the mirror does not have it in any form.")
 

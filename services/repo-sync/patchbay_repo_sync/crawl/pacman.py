@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from patchbay_shared.fetching.fetch import NotFound
-
 from patchbay_repo_sync import layout
 from patchbay_repo_sync.crawl.visit import Visit
 from patchbay_repo_sync.formats import pacman
@@ -35,11 +33,7 @@ def crawl(visit: Visit) -> NewGeneration | None:
 
 def _verified(visit: Visit, file: Path, path: str) -> tuple[str, str]:
     """Few distributions sign their databases; one that did once must go on."""
-    try:
-        signature = visit.fetcher.document(visit.url(f"{path}.sig"))
-    except NotFound:
-        signature = None
-    verified = visit.verified(file.read_bytes(), path, signature=signature.data if signature else None)
+    verified = visit.verified(file.read_bytes(), path, signature=visit.optional(f"{path}.sig"))
     return verified.fingerprint, verified.note
 
 

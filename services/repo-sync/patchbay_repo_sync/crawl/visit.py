@@ -1,17 +1,19 @@
 """One visit of one mirror: what is known of the repository, and the means to fetch and to check."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
 from patchbay_shared.errors import Unavailable, Untrusted
 from patchbay_shared.fetching.checksum import Expected
 from patchbay_shared.fetching.compression import open_decompressed
-from patchbay_shared.fetching.fetch import Document, FetchedFile, Fetcher, NotFound, Seen, shown
+from patchbay_shared.fetching.fetch import Document, FetchedFile, Fetcher, NotFound, Seen, WebPage, shown
 from patchbay_shared.settings import Settings
 
+from patchbay_repo_sync.layout import join
 from patchbay_repo_sync.signature import Verified, Verifier
 from patchbay_repo_sync.store import Index, Mirror, Repository
 
@@ -49,11 +51,15 @@ class Visit:
     @cached_property
     def _complete(self) -> bool:
         """Whether an unchanged entry document means that there is nothing to do."""
-        judged = bool(self.repository.verified_by) or not self._must_verify
+        judged = bool(self.repository.verified_by) or not self.must_verify
         return judged and self.mirror.entry_sha256 is not None and all(each.crawled for each in self.stored.values())
 
     def url(self, path: str) -> str:
-        return f"{self.mirror.url}/{path}"
+        return join(self.mirror.url, path)
+
+    def below(self, folder: str) -> "Visit":
+        """The same visit of a folder of the mirror."""
+        return replace(self, mirror=msgspec.structs.replace(self.mirror, url=self.url(folder)))
 
     def document(self, path: str) -> Document:
         """A small file that must be there. Raises NotFound."""
@@ -62,10 +68,10 @@ class Visit:
         return document
 
     def optional(self, path: str) -> bytes | None:
-        """A small file that need not be there."""
+        """A small file that need not be there; a site that answers everything with a page does not have it."""
         try:
             return self.document(path).data
-        except NotFound:
+        except (NotFound, WebPage):
             return None
 
     def file(self, path: str, wanted: Expected | None) -> FetchedFile:
@@ -109,9 +115,9 @@ class Visit:
 
     @cached_property
     def _verifier(self) -> Verifier:
-        return Verifier(self.settings.keyring_dir, required=self._must_verify)
+        return Verifier(self.settings.keyring_dir, required=self.must_verify)
 
     @property
-    def _must_verify(self) -> bool:
+    def must_verify(self) -> bool:
         settings = self.settings
         return settings.require_signatures or (settings.refuse_unchecked_sources and self.repository.unchecked)

@@ -95,7 +95,8 @@ def _signed_text(text: str) -> str:
 def _release_fields(text: str) -> dict[str, str]:
     fields: dict[str, str] = {}
     name = ""
-    for number, line in enumerate(text.strip("\n").split("\n"), start=1):
+    first, _, _ = text.strip("\n").partition("\n\n")  # apt reads one paragraph and no more
+    for number, line in enumerate(first.split("\n"), start=1):
         if line[:1] in {" ", "\t"} and name:
             fields[name] += f"\n{line.strip()}"
             continue

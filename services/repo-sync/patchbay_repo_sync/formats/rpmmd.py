@@ -34,6 +34,7 @@ _OPERATORS = {"EQ": "=", "LT": "<", "LE": "<=", "GT": ">", "GE": ">="}
 # createrepo_c reads any other XML, such as a proxy's error page, as a repository without packages.
 _PRIMARY_ROOT = re.compile(rb"<(?:[\w.-]+:)?metadata[\s>]")
 _HEAD_BYTES = 65_536
+_XML_BASE = "{http://www.w3.org/XML/1998/namespace}base"
 _SOURCE_ARCHES = frozenset({"src", "nosrc"})
 
 
@@ -42,7 +43,7 @@ class RepomdFile(msgspec.Struct, frozen=True):
 
     type: str
     location: str
-    """Path below the repository's base URL."""
+    """Path below the repository's base URL; a URL where the file lies elsewhere (xml:base)."""
     checksum_type: str = ""
     checksum: str = ""
     open_checksum_type: str = ""
@@ -110,7 +111,7 @@ def _repomd_file(data: ET.Element) -> RepomdFile:
     open_checksum = children.get("open-checksum")
     return RepomdFile(
         type=kind,
-        location=relative_path(location.get("href", ""), where=f"repomd.xml, {kind}"),
+        location=_location(location, kind),
         checksum_type=_attribute(checksum, "type").lower(),
         checksum=_text(checksum).lower(),
         open_checksum_type=_attribute(open_checksum, "type").lower(),
@@ -118,6 +119,12 @@ def _repomd_file(data: ET.Element) -> RepomdFile:
         size=_number(_text(children.get("size")), f"size of {kind}"),
         open_size=_number(_text(children.get("open-size")), f"open-size of {kind}"),
     )
+
+
+def _location(element: ET.Element, kind: str) -> str:
+    path = relative_path(element.get("href", ""), where=f"repomd.xml, {kind}")
+    base = element.get(_XML_BASE, "")
+    return f"{base.rstrip('/')}/{path}" if base.startswith(("http://", "https://")) else path
 
 
 def packages(stream: BinaryIO, *, relations: bool = True) -> Iterator[AvailablePackage]:
