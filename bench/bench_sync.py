@@ -6,6 +6,7 @@ The floor of a figure is what the same machine needs, in the same run, for the w
 """
 
 import argparse
+import gzip
 import hashlib
 import lzma
 import re
@@ -38,6 +39,7 @@ from patchbay_shared.repositories import repository_id
 from patchbay_shared.settings import settings_from
 
 INDEX = "dists/bookworm/main/binary-amd64/Packages.xz"
+PACKED_GZ = "dists/bookworm/main/binary-amd64/Packages.gz"
 FIELDS = ["Package", "Version", "Architecture", "Source", "Multi-Arch", "Phased-Update-Percentage"]
 FIELDS += ["Installed-Size", "Depends", "Pre-Depends", "Conflicts", "Breaks", "Replaces", "Provides"]
 COLUMNS = (
@@ -64,14 +66,16 @@ class Bench:
         self.database = Database(uri, service="repo-sync", roles=True)
         self.owner = psycopg.connect(uri, autocommit=True)
         self.syncer = Syncer(settings, self.database, Bus("memory://"), random=Random(1))
-        self.publish(self.original, self.plain)
+        self.original_gz = gzip.compress(self.plain, mtime=0)
+        self.publish(self.original, self.original_gz, self.plain)
 
-    def publish(self, packed: bytes, plain: bytes) -> None:
-        """Put an index and the Release file that lists it into the mirror."""
-        self.index.write_bytes(packed)
+    def publish(self, xz: bytes, gz: bytes, plain: bytes) -> None:
+        """Put an index, packed as Debian's mirrors have it, and the Release file that lists it into the mirror."""
+        self.index.write_bytes(xz)
+        (self.mirror / PACKED_GZ).write_bytes(gz)
         lines = [
             f" {hashlib.sha256(data).hexdigest()} {len(data)} main/binary-amd64/Packages{suffix}"
-            for data, suffix in ((plain, ""), (packed, ".xz"))
+            for data, suffix in ((plain, ""), (xz, ".xz"), (gz, ".gz"))
         ]
         date = datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S UTC")
         release = f"Origin: Debian\nSuite: oldstable\nCodename: bookworm\nDate: {date}\nArchitectures: amd64\n"
@@ -106,7 +110,7 @@ class Bench:
             return found.group(0) + b"+bench1" if next(counter) % every == 0 else found.group(0)
 
         plain = re.sub(rb"^Version: .*$", bump, self.plain, flags=re.MULTILINE)
-        self.publish(lzma.compress(plain, preset=1), plain)
+        self.publish(lzma.compress(plain, preset=1), gzip.compress(plain, mtime=0), plain)
 
 
 def timed(work: Callable[[], Any]) -> float:
@@ -205,7 +209,7 @@ def measure(bench: Bench, meter: CpuMeter, rounds: int) -> None:
     scans: list[float] = []
     copies: list[float] = []
     for _ in range(rounds):
-        bench.publish(bench.original, bench.plain)
+        bench.publish(bench.original, bench.original_gz, bench.plain)
         bench.forget()
         before = meter.seconds()
         fresh.append(timed(bench.sync))
@@ -221,7 +225,7 @@ def measure(bench: Bench, meter: CpuMeter, rounds: int) -> None:
     floor = statistics.median(scans) + statistics.median(copies)
     inflate = statistics.median(timed(lambda: lzma.decompress(bench.original)) for _ in range(rounds))
     middle = statistics.median(fresh)
-    bench.publish(bench.original, bench.plain)
+    bench.publish(bench.original, bench.original_gz, bench.plain)
     bench.forget()
     peer = "python-debian's iter_paragraphs(fields=…) and a bare COPY of the same rows"
     figure("sync_apt_main_s", fresh, "s", target="<= 2 x floor", floor=floor)

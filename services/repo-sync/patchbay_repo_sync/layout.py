@@ -20,8 +20,11 @@ from patchbay_repo_sync.formats.text import relative_path
 
 REPOMD_PATH = "repodata/repomd.xml"
 CONTENT_PATH = "content"
-PACKAGES_SUFFIXES = (".zst", ".xz", ".gz", ".bz2", ".lzma", "")
-"""Of Packages, the one to fetch first; the plain file is often listed without being there."""
+PACKAGES_SUFFIXES = (".zst", ".gz", ".xz", ".bz2", ".lzma", "")
+"""Of Packages, the one to fetch first: the cheapest to read. Debian's main is a third larger in gz than in xz, and
+takes a quarter of the time, which is most of what a small change costs. The plain file is often listed without being
+there.
+"""
 _SECURE = strength("sha256")
 
 
