@@ -223,3 +223,59 @@ def test_the_old_name_of_sha1_is_understood() -> None:
     data = _repomd().replace(b'"sha256"', b'"sha"').replace(b"ab" * 32, b"ab" * 20)
 
     assert rpmmd.parse_repomd(data).primary.expected.algorithm == "sha1"
+
+
+def _document(*names: str, between: str = "\n", head: str = "", tail: str = "</metadata>") -> bytes:
+    text = PACKAGE.format(arch="x86_64", epoch="0")
+    packages = between.join(text.replace("<name>nginx</name>", f"<name>{name}</name>") for name in names)
+    start = '<metadata xmlns="http://linux.duke.edu/metadata/common" xmlns:rpm="http://linux.duke.edu/metadata/rpm">'
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{head}{start}\n{packages}\n{tail}\n'.encode()
+
+
+def test_known_packages_are_not_parsed_again() -> None:
+    """An incremental sync costs what differs."""
+    before = dict(rpmmd.records(io.BytesIO(_document("a", "b"))))
+    found = list(rpmmd.records(io.BytesIO(_document("a", "c", "b")), before.keys()))
+
+    assert sorted(digest for digest, package in found if package is None) == sorted(before)
+    assert [package.name for _, package in found if package is not None] == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("between", "head"),
+    [
+        ("<!-- </package><package> -->", ""),
+        ("<!--x-->", ""),
+        ("<?what </package> ?>", ""),
+        ("\n", "<!-- made by hand -->"),
+    ],
+)
+def test_a_document_that_could_hide_a_tag_is_parsed_whole(between: str, head: str) -> None:
+    """What looks like an element may be a comment's text; its digests are the same the next time."""
+    data = _document("a", "b", between=between, head=head)
+
+    first = [(digest, package.name) for digest, package in rpmmd.records(io.BytesIO(data)) if package]
+    second = [digest for digest, _ in rpmmd.records(io.BytesIO(data))]
+
+    assert [name for _, name in first] == ["a", "b"]
+    assert [digest for digest, _ in first] == second
+
+
+@pytest.mark.parametrize(
+    ("between", "tail"), [("\n", ""), ("\n", "</metadat"), ("\n", "<package"), ("text", "</metadata>")]
+)
+def test_what_stands_around_the_packages_is_looked_at(between: str, tail: str) -> None:
+    """Even where every package of it is known."""
+    known = dict(rpmmd.records(io.BytesIO(_document("a", "b")))).keys()
+
+    with pytest.raises(InvalidInput, match=r"truncated|between"):
+        list(rpmmd.records(io.BytesIO(_document("a", "b", between=between, tail=tail)), known))
+
+
+def test_another_encoding_is_read_by_the_parser() -> None:
+    """The bytes of an element mean something else there."""
+    data = _document("a").replace(b"UTF-8", b"ISO-8859-1").replace(b"Acme", b"Andr\xe9")
+
+    [package] = _packages(data)
+
+    assert package.vendor == "Andr\xe9"

@@ -9,8 +9,7 @@ An update belongs to the repository that the host names with it. Older clients a
 none: then it belongs to the first unreadable repository of that host, unless one that can be read has it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 import msgspec
@@ -25,7 +24,7 @@ from sqlalchemy import Connection, text
 from patchbay_repo_sync import store
 from patchbay_repo_sync.formats.text import digest64
 from patchbay_repo_sync.store import Repository
-from patchbay_repo_sync.swap import Change, NewGeneration, NewIndex, Records, swap
+from patchbay_repo_sync.swap import Change, NewGeneration, NewIndex, swap
 
 _log = structlog.get_logger(__name__)
 
@@ -109,18 +108,14 @@ def fill(connection: Connection, repository: Repository, owner: str) -> Change:
 
 def _index(key: tuple[str, str], packages: Mapping[AvailablePackage, bool]) -> NewIndex:
     called_security = [AdvisoryPackage(each.name, each.arch, each.evr) for each, called in packages.items() if called]
-    records: Callable[[], Records] = partial(map, _record, list(packages))
+    records = [(each.digest, each) for each in packages]
     return NewIndex(
         *key,
         path="the hosts' reports",
-        records=records,
+        records=lambda _known: records,
         content=IndexContent(reported_security=sorted(called_security, key=lambda each: (each.name, each.evr))),
         content_changed=True,
     )
-
-
-def _record(package: AvailablePackage) -> tuple[int, AvailablePackage]:
-    return package.digest, package
 
 
 def _sets(connection: Connection, wanted: UUID) -> list[_Set]:

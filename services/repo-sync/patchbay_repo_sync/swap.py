@@ -4,7 +4,7 @@ Rows are told apart by the digest of their source record. A record whose digest 
 parsed nor copied; new ones are COPYed, vanished ones deleted. Until the commit every reader sees the old generation.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,7 @@ MAX_TEXT_CHARACTERS = 500
 """Longest name, architecture or version: longer ones fit no database index, and no package manager makes them."""
 MAX_PACKAGES = 2_000_000
 """Most packages of one index, thirty times the largest known: a bomb need not be compressed."""
+_FETCHED_AT_ONCE = 20_000
 _CONTENT_MAX_BYTES = 1_000_000_000
 
 Records = Iterable[tuple[int, Any]]
@@ -42,7 +43,8 @@ class NewIndex(msgspec.Struct, frozen=True):
     present: bool = True
     path: str = ""
     checksum: str = ""
-    records: Callable[[], Records] | None = None
+    records: Callable[[Container[int]], Records] | None = None
+    """Given the digests that are stored already; of those a record need not be read (None)."""
     package_of: PackageOf = lambda _digest, record: record
     content: IndexContent | None = None
     content_changed: bool = False
@@ -179,7 +181,9 @@ def _replace_packages(
         # Binary, because text would cost as much as the whole comparison.
         with raw.cursor(binary=True) as cursor:
             cursor.execute("SELECT digest FROM available_package WHERE index_id = %s", (index_id,))
-            existing = {digest for (digest,) in cursor.fetchall()}
+            existing: set[int] = set()
+            while rows := cursor.fetchmany(_FETCHED_AT_ONCE):  # a million tuples at once would be 100 MB
+                existing.update(digest for (digest,) in rows)
         vanished = existing.copy()
         names: set[str] = set()
         added = 0
@@ -189,9 +193,10 @@ def _replace_packages(
                 cursor.copy(f"COPY available_package ({_COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy,
             ):
                 copy.set_types(_TYPES)
-                for package in _new_packages(index, counted(index.records()), existing, vanished):
+                for package in _new_packages(index, counted(index.records(existing)), existing, vanished):
                     copy.write_row(_row(index_id, package))
-                    names.add(package.name)
+                    if len(names) <= MAX_TOLD_NAMES:
+                        names.add(package.name)
                     added += 1
         if vanished:
             with raw.cursor() as cursor:

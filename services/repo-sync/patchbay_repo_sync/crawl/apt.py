@@ -3,7 +3,7 @@
 Rules: apt-secure(8), sources.list(5), and https://wiki.debian.org/DebianRepository/Format.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -181,8 +181,8 @@ def _fetch(visit: Visit, files: IndexFiles) -> tuple[str, FetchedFile]:
     raise Unavailable(f"{plain} is listed in the Release file, but the mirror does not have it in any form.")
 
 
-def _records(visit: Visit, file: Path, path: str) -> Callable[[], Records]:
-    def read() -> Records:
+def _records(visit: Visit, file: Path, path: str) -> Callable[[Container[int]], Records]:
+    def read(_known: Container[int]) -> Records:
         with visit.open(file, path) as stream:
             yield from apt.records(stream)
 

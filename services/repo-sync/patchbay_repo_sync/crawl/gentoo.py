@@ -4,7 +4,7 @@ Trees are configured with rsync or git addresses, which are not fetched from her
 the mirror map says where, or a source names one itself.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
 from patchbay_shared.errors import InvalidInput
@@ -72,8 +72,8 @@ def _candidates(base: str) -> Iterator[str]:
         yield from (f"{base}/{path}" for path in SNAPSHOTS)
 
 
-def _records(visit: Visit, file: Path, name: str) -> Callable[[], Records]:
-    def read() -> Records:
+def _records(visit: Visit, file: Path, name: str) -> Callable[[Container[int]], Records]:
+    def read(_known: Container[int]) -> Records:
         with visit.open(file, name) as stream:
             yield from ((package.digest, package) for package in gentoo.packages(stream))
 

@@ -1,6 +1,6 @@
 """Crawling pacman repositories: one database file, which is entry document and index at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 
 from patchbay_repo_sync import layout
@@ -37,8 +37,8 @@ def _verified(visit: Visit, file: Path, path: str) -> tuple[str, str]:
     return verified.fingerprint, verified.note
 
 
-def _records(visit: Visit, file: Path, path: str) -> Callable[[], Records]:
-    def read() -> Records:
+def _records(visit: Visit, file: Path, path: str) -> Callable[[Container[int]], Records]:
+    def read(_known: Container[int]) -> Records:
         with visit.open(file, path) as stream:
             yield from ((package.digest, package) for package in pacman.packages(stream))
 

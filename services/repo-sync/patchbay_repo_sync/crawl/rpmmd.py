@@ -1,6 +1,6 @@
 """Crawling rpm-md repositories: repomd.xml, then primary, updateinfo and modules where their checksums differ."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -84,6 +84,7 @@ def _index(visit: Visit, files: Mapping[str, IndexFiles]) -> NewIndex | None:
         path=files["primary"].forms[0].path,
         checksum=" ".join(checksums),
         records=_records(visit, files["primary"]) if primary_changed else None,
+        package_of=rpmmd.package_of,
         content=_content(visit, files) if content_changed else None,
         content_changed=content_changed,
     )
@@ -102,12 +103,12 @@ def _fetch(visit: Visit, files: IndexFiles) -> tuple[Path, str]:
     return visit.file(form.path, form.wanted).path, form.path
 
 
-def _records(visit: Visit, primary: IndexFiles) -> Callable[[], Records]:
+def _records(visit: Visit, primary: IndexFiles) -> Callable[[Container[int]], Records]:
     file, path = _fetch(visit, primary)
 
-    def read() -> Records:
+    def read(known: Container[int]) -> Records:
         with visit.open(file, path) as stream:
-            yield from ((package.digest, package) for package in rpmmd.packages(stream))
+            yield from rpmmd.records(stream, known)
 
     return read
 

@@ -1,6 +1,6 @@
 """Crawling YaST2 repositories: the content file, then the packages file that it lists."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 
 from patchbay_repo_sync import layout
@@ -38,8 +38,8 @@ def _index(visit: Visit, content: susetags.Content) -> NewIndex | None:
     return NewIndex("", "", path=path, checksum=checksum, records=_records(visit, file.path, path, content.vendor))
 
 
-def _records(visit: Visit, file: Path, path: str, vendor: str) -> Callable[[], Records]:
-    def read() -> Records:
+def _records(visit: Visit, file: Path, path: str, vendor: str) -> Callable[[Container[int]], Records]:
+    def read(_known: Container[int]) -> Records:
         with visit.open(file, path) as stream:
             yield from ((each.digest, each) for each in susetags.packages(stream, default_vendor=vendor))
 

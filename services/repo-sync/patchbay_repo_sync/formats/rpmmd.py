@@ -3,9 +3,6 @@
 The format is described by createrepo_c, whose own reader is used for primary.
 """
 
-import re
-import shutil
-import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -21,21 +18,27 @@ from patchbay_shared.versions import evr_key
 
 from patchbay_repo_sync.formats.librpm import createrepo_c
 from patchbay_repo_sync.formats.modulemd import module_metadata
-from patchbay_repo_sync.formats.text import digest64, relative_path
+from patchbay_repo_sync.formats.primary import records
+from patchbay_repo_sync.formats.text import relative_path
 from patchbay_repo_sync.formats.updateinfo import advisories
 
-__all__ = ["Repomd", "RepomdFile", "advisories", "module_metadata", "packages", "parse_repomd"]
+__all__ = [
+    "Repomd",
+    "RepomdFile",
+    "advisories",
+    "module_metadata",
+    "package_of",
+    "packages",
+    "parse_repomd",
+    "records",
+]
 
 MAX_REPOMD_BYTES = 4 * 1024 * 1024
 
 _log = structlog.get_logger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
 _OPERATORS = {"EQ": "=", "LT": "<", "LE": "<=", "GT": ">", "GE": ">="}
-# createrepo_c reads any other XML, such as a proxy's error page, as a repository without packages.
-_PRIMARY_ROOT = re.compile(rb"<(?:[\w.-]+:)?metadata[\s>]")
-_HEAD_BYTES = 65_536
 _XML_BASE = "{http://www.w3.org/XML/1998/namespace}base"
-_SOURCE_ARCHES = frozenset({"src", "nosrc"})
 
 
 class RepomdFile(msgspec.Struct, frozen=True):
@@ -134,65 +137,61 @@ def packages(stream: BinaryIO, *, relations: bool = True) -> Iterator[AvailableP
     about half of the time: dnf's list of updates does not solve dependencies, but module streams hide by such names.
     """
     refused = 0
-    # createrepo_c reads a named file only, and takes the suffix as the word for "not compressed".
-    with tempfile.NamedTemporaryFile(prefix="patchbay-primary-", suffix=".xml") as file:
-        head = stream.read(_HEAD_BYTES)
-        if not _PRIMARY_ROOT.search(head):
-            raise InvalidInput("primary.xml has no root element 'metadata'")
-        file.write(head)
-        shutil.copyfileobj(stream, file, 1 << 20)
-        file.flush()
-        try:
-            for package in createrepo_c.PackageIterator(
-                primary_path=file.name, filelists_path=None, other_path=None, warningcb=_ignore_warning
-            ):
-                if package.arch in _SOURCE_ARCHES:
-                    continue
-                try:
-                    yield _package(package, relations=relations)
-                except InvalidVersion:
-                    refused += 1
-        except (createrepo_c.CreaterepoCError, UnicodeDecodeError) as exc:
-            reason = " ".join(str(exc).replace(file.name, "primary.xml").split())
-            raise InvalidInput(f"primary.xml cannot be read: {reason}") from exc
+    for digest, record in records(stream):
+        package = package_of(digest, record, relations=relations)
+        if package is None:
+            refused += 1
+        else:
+            yield package
     if refused:
         _log.warning("packages_without_usable_version", index="primary.xml", count=refused)
 
 
-def _ignore_warning(_kind: int, _message: str) -> bool:
-    return True
+def package_of(
+    digest: int, package: "createrepo_c.Package | None", *, relations: bool = True
+) -> AvailablePackage | None:
+    """A package as the catalogue keeps it; None if its version cannot be ordered.
+
+    Raises InvalidInput for one without name, version or architecture, and for text that is not UTF-8.
+    """
+    if package is None:
+        return None
+    try:
+        return _package(digest, package, relations=relations)
+    except InvalidVersion:
+        return None
+    except UnicodeDecodeError as exc:
+        raise InvalidInput(f"primary.xml cannot be read: {exc}") from exc
 
 
-def _package(package: "createrepo_c.Package", *, relations: bool) -> AvailablePackage:
+def _package(digest: int, package: "createrepo_c.Package", *, relations: bool) -> AvailablePackage:
     name, arch = package.name, package.arch
     if not name or not arch or not package.version:
         raise InvalidInput(f"primary.xml lists a package without name, version or architecture ({name!r})")
     evr = _evr(package.epoch, package.version, package.release)
-    vendor = package.rpm_vendor or None
-    obsoletes = tuple(dict.fromkeys(map(_relation, package.obsoletes)))
-    identity = "\0".join(
-        (package.checksum_type or "", package.pkgId or "", name, arch, evr, vendor or "", *obsoletes)
-    )
     return AvailablePackage(
         name=name,
         arch=arch,
         evr=evr,
         evr_key=evr_key("rpm", evr),
-        digest=digest64(identity.encode()),
+        digest=digest,
         source=_source_name(package.rpm_sourcerpm),
-        vendor=vendor,
-        obsoletes=obsoletes,
+        vendor=package.rpm_vendor or None,
+        obsoletes=tuple(dict.fromkeys(map(_relation, package.obsoletes))),
         relations=_encode(_relations(package)) if relations else _other_names(package),
     )
 
 
 def _relations(package: "createrepo_c.Package") -> Relations:
-    provides = dict.fromkeys(map(_relation, package.provides))
+    # Most relations have no version, and a call for each of a million costs.
+    provides = dict.fromkeys([r[0] if r[1] is None else _relation(r) for r in package.provides])
     # The files that primary lists are the ones that others may require by path.
     provides.update(dict.fromkeys(f"{folder}{name}" for _kind, folder, name, *_ in package.files))
     return Relations(
         provides=list(provides),
-        requires=list(dict.fromkeys(_relation(r) for r in package.requires if not r[0].startswith("rpmlib("))),
+        requires=list(
+            dict.fromkeys([r[0] if r[1] is None else _relation(r) for r in package.requires if r[0][:7] != "rpmlib("])
+        ),
         conflicts=list(dict.fromkeys(map(_relation, package.conflicts))),
     )
 
