@@ -154,3 +154,46 @@ def test_a_source_may_name_the_snapshot_itself(world: Any) -> None:
     world.sync()
 
     assert world.packages() == ["a/b 1 "]
+
+
+def test_a_tree_in_a_folder_is_read_from_its_cache(world: Any, tmp_path: Path) -> None:
+    """What emerge --sync keeps up to date beside Patchbay; links out of it are not followed."""
+    cache = tmp_path / "tree/metadata/md5-cache"
+    (cache / "app-shells").mkdir(parents=True)
+    (cache / "app-shells/bash-5.3").write_text("SLOT=0\n")
+    (cache / "app-shells/Manifest.gz").write_bytes(b"x")
+    (cache / "Manifest.files.gz").write_bytes(b"x")
+    (cache / "app-shells/zsh-5.9").symlink_to("/etc/hostname")
+    world.configure(mirror_map=f"rsync://rsync.test/gentoo-portage={tmp_path}/tree")
+    world.refer(ReportRepository(id="gentoo", type="gentoo", urls=["rsync://rsync.test/gentoo-portage"]))
+
+    world.sync()
+    world.sync()
+    (cache / "app-shells/bash-5.3").rename(cache / "app-shells/bash-5.4")
+    world.sync()
+
+    assert world.packages() == ["app-shells/bash 5.4 "]
+    assert "not signed" in world.repository()["message"]
+    results = [row["result"] for row in world.rows("SELECT result FROM repository_sync ORDER BY id")]
+    assert results == ["changed", "unchanged", "changed"]
+
+
+def test_the_recorded_cache_reads_the_same_from_a_folder(shared: Path, tmp_path: Path) -> None:
+    """As from the snapshot that it was unpacked from."""
+    with tarfile.open(shared / RECORDED) as archive:
+        archive.extractall(tmp_path, filter="data")
+    [cache] = tmp_path.rglob("md5-cache")
+
+    found = list(gentoo.packages_in(cache))
+
+    assert {each.digest for each in found} == {each.digest for each in read((shared / RECORDED).read_bytes())}
+
+
+def test_a_cache_with_an_impossible_entry_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it may be used."""
+    monkeypatch.setattr(gentoo, "MAX_ENTRY_BYTES", 10)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/b-1").write_text("SLOT=0\nDESCRIPTION=long\n")
+
+    with pytest.raises(InvalidInput, match="more than 10 bytes"):
+        list(gentoo.packages_in(tmp_path))

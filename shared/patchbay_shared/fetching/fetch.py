@@ -156,6 +156,11 @@ class Fetcher:
         place = self._map.locate(url)
         return place.path is not None or place.url.startswith(("http://", "https://"))
 
+    def folder(self, url: str) -> Path | None:
+        """The local folder that a URL is mapped to by the operator, if there is one."""
+        path = self._map.locate(url).path
+        return path if path is not None and path.is_dir() else None
+
     def close(self) -> None:
         self._guarded.close()
         self._operators.close()

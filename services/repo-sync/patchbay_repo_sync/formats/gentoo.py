@@ -5,7 +5,8 @@ Rules: PMS 8, chapter 14.2 (md5-dict), 3.1 and 3.2 (names and versions), 7.2 (sl
 
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
@@ -46,8 +47,17 @@ def packages(stream: BinaryIO) -> Iterator[AvailablePackage]:
     A live ebuild (9999, or live in its properties) builds whatever its project has at that moment: it is a version
     of nothing, and no update.
     """
+    return _packages(_entries(stream))
+
+
+def packages_in(cache: Path) -> Iterator[AvailablePackage]:
+    """The same of a tree's `metadata/md5-cache` as a folder, in order of names. Raises InvalidInput."""
+    return _packages(_files(cache))
+
+
+def _packages(entries: Iterable[tuple[str, str, bytes]]) -> Iterator[AvailablePackage]:
     found = refused = 0
-    for category, name, entry in _entries(stream):
+    for category, name, entry in entries:
         found += 1
         try:
             package = _package(category, name, entry)
@@ -57,7 +67,7 @@ def packages(stream: BinaryIO) -> Iterator[AvailablePackage]:
         if package is not None:
             yield package
     if not found:
-        raise InvalidInput("the snapshot has no metadata cache (metadata/md5-cache), so it is no ebuild tree")
+        raise InvalidInput("the tree has no metadata cache (metadata/md5-cache), so it is no ebuild tree")
     if refused:
         _log.warning("packages_without_usable_version", index="md5-cache", count=refused)
 
@@ -77,6 +87,22 @@ def _entries(stream: BinaryIO) -> Iterator[tuple[str, str, bytes]]:
                     yield parts[-2], parts[-1], reader.read()
     except tarfile.TarError as exc:
         raise InvalidInput(f"the snapshot is no readable tar file: {exc}") from exc
+
+
+def _files(cache: Path) -> Iterator[tuple[str, str, bytes]]:
+    """Category, file name and content of each cache entry; links are not followed."""
+    try:
+        for category in sorted(cache.iterdir()):
+            if category.is_symlink() or not category.is_dir():
+                continue
+            for file in sorted(category.iterdir()):
+                if file.is_symlink() or not file.is_file() or file.name.startswith("Manifest"):
+                    continue
+                if file.stat().st_size > MAX_ENTRY_BYTES:
+                    raise InvalidInput(f"the tree holds a cache entry of more than {MAX_ENTRY_BYTES} bytes")
+                yield category.name, file.name, file.read_bytes()
+    except OSError as exc:
+        raise InvalidInput(f"the tree's metadata cache cannot be read: {exc.strerror}") from exc
 
 
 def _package(category: str, file: str, entry: bytes) -> AvailablePackage | None:
