@@ -1,7 +1,7 @@
 """Crawling Gentoo's ebuild trees: the snapshot that webrsync uses, entry document and index at once.
 
 Trees are configured with rsync or git addresses, which are not fetched from here. Their snapshots lie on web servers;
-the mirror map says where, or a source names one itself. A tree in a local folder is read from its metadata cache; over
+the mirror map says where, or a source names one itself. A tree in a local folder is read from its cache; over
 http that would be thirty thousand requests, and no server lists them.
 """
 
