@@ -49,13 +49,13 @@ def test_a_path_is_joined_with_one_slash(base: str, path: str) -> None:
     assert layout.join(base, path) == "http://a.test/x"
 
 
-def test_the_better_compression_comes_first() -> None:
+def test_the_form_that_is_cheapest_to_read_comes_first() -> None:
     """And the plain file last, which is often listed without being there."""
     release = _release(*(f"main/binary-amd64/Packages{suffix}" for suffix in ("", ".gz", ".xz")))
 
     found = layout.apt_indexes(release, _suite(), [("main", "amd64")])
 
-    assert _paths(found) == [[f"main/binary-amd64/Packages{suffix}" for suffix in (".xz", ".gz", "")]]
+    assert _paths(found) == [[f"main/binary-amd64/Packages{suffix}" for suffix in (".gz", ".xz", "")]]
     assert (found[0].component, found[0].architecture) == ("main", "amd64")
 
 

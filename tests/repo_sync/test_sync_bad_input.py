@@ -89,7 +89,7 @@ def test_an_index_that_ends_early_with_its_checksum_is_refused(
 @pytest.mark.parametrize("suffix", PACKERS)
 def test_a_gigabyte_from_a_megabyte_is_cut_off(world: Any, apt: Any, beside: Callable[[], None], suffix: str) -> None:
     """Long before it is expanded: 64 members of 16 MB each."""
-    part = PACKERS[suffix](apt.stanza("p", "1", Description="x" * 16_000_000))
+    part = PACKERS[suffix](apt.stanza("p", "1", Description="x" * 1_000_000) * 16)
     apt.compress = {suffix: lambda _: part * 64}
     apt.publish()
     world.configure(fetch_max_expanded_bytes=20_000_000)
