@@ -1,17 +1,27 @@
 """The image, compose and Kubernetes, held to each other and to the code."""
 
+import json
 import re
+import subprocess
+import sys
+import sysconfig
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
+import prometheus_rule
 import pytest
 import yaml
+from cloudcoil.models.keda import v1alpha1 as keda
+from cloudcoil.models.prometheus_operator import v1 as prometheus_operator
 from kustomize import build
 from patchbay_shared.settings import Settings, comma_separated, file_variable, settings_from, variable
+from patchbay_shared.tracing import EXPORT_SECONDS
 
 from patchbay.commands.services import HTTP_SERVICE_NAMES, SERVICE_NAMES
+from patchbay.production import GRACE_SECONDS
 from patchbay.services import SERVICES
 
 CHECKOUT = Path(__file__).parents[2]
@@ -24,13 +34,26 @@ VARIABLES = {variable(each.name) for each in fields(Settings)} | {
     file_variable(each.name) for each in fields(Settings) if each.metadata["secret"]
 }
 METRICS_PORT = 9464
+LONGEST_STOP_SECONDS = GRACE_SECONDS + EXPORT_SECONDS + 5
+"""Of a process: what is in hand is finished, the last spans are sent, connections are closed."""
+PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
 FOREIGN_KINDS = {
     "Cluster": "postgresql.cnpg.io/v1",
     "RabbitmqCluster": "rabbitmq.com/v1beta1",
     "ScaledObject": "keda.sh/v1alpha1",
     "TriggerAuthentication": "keda.sh/v1alpha1",
     "ServiceMonitor": "monitoring.coreos.com/v1",
+    "PodMonitor": "monitoring.coreos.com/v1",
+    "PrometheusRule": "monitoring.coreos.com/v1",
 }
+OPERATORS_MODELS = {
+    "ScaledObject": keda.ScaledObject,
+    "TriggerAuthentication": keda.TriggerAuthentication,
+    "ServiceMonitor": prometheus_operator.ServiceMonitor,
+    "PodMonitor": prometheus_operator.PodMonitor,
+    "PrometheusRule": prometheus_operator.PrometheusRule,
+}
+"""Made from the operators' own schemas; of the other two operators there is no such package."""
 
 
 def overlay(name: str) -> list[dict[str, Any]]:
@@ -60,6 +83,11 @@ def pod_containers(name: str) -> list[tuple[str, dict[str, Any], dict[str, Any]]
 def environment_of(name: str, container: dict[str, Any]) -> dict[str, str]:
     shared = of_kind(name, "ConfigMap")["patchbay"]["data"]
     return {**shared, **{each["name"]: each["value"] for each in container["env"]}}
+
+
+def without_variables(text: str) -> str:
+    """As compose reads it where nothing is set: the default of each ${NAME:-default}."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
 
 
 def longest_first(paths: dict[str, str]) -> dict[str, str]:
@@ -98,11 +126,15 @@ def test_kubernetes_runs_every_service_that_has_something_to_run(name: str) -> N
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_kubernetes_knows_every_field(name: str) -> None:
-    """Each built-in kind against its schema, strictly; of the operators' kinds the version that is documented."""
+    """Each built-in kind against its schema, strictly; so the operators' kinds, where their schema can be had."""
     for document in overlay(name):
         if document["kind"] in FOREIGN_KINDS:
             assert document["apiVersion"] == FOREIGN_KINDS[document["kind"]]
-        else:
+        if document["kind"] in OPERATORS_MODELS:
+            model = OPERATORS_MODELS[document["kind"]].model_validate(document)
+            read = model.model_dump(mode="json", by_alias=True, exclude_unset=True)
+            assert read["spec"] == document["spec"], "a field is not known, or not as it is written"
+        elif document["kind"] not in FOREIGN_KINDS:
             kubernetes_validate.validate(document, "1.33", strict=True)
 
 
@@ -121,9 +153,7 @@ def test_every_variable_in_compose_is_a_setting() -> None:
     for name, container in own_containers().items():
         if name == "secrets":
             continue
-        environment = {
-            key: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value)) for key, value in container["environment"].items()
-        }
+        environment = {key: without_variables(str(value)) for key, value in container["environment"].items()}
 
         assert set(environment) <= VARIABLES
         settings_from({key: value for key, value in environment.items() if not key.endswith("_FILE")})
@@ -133,6 +163,45 @@ def test_the_image_sets_only_settings() -> None:
     """ENV of the Dockerfile."""
     assert set(re.findall(r"\b(PATCHBAY_\w+)=", DOCKERFILE)) <= VARIABLES
     assert f"PATCHBAY_METRICS_PORT={METRICS_PORT}" in DOCKERFILE
+
+
+def test_the_image_and_the_manifests_are_of_this_version() -> None:
+    """A release changes one number; whatever repeats it is held to it."""
+    assert f"ARG VERSION={PROJECT['version']}\n" in DOCKERFILE
+    for name in OVERLAYS:
+        assert {container["image"] for _, _, container in pod_containers(name)} == {f"patchbay:{PROJECT['version']}"}
+
+
+def test_the_image_installs_only_what_is_pinned() -> None:
+    """Each requirement, of the run as of the build, has its line in constraints.txt; builds are not isolated."""
+    pinned = {
+        re.split("==", line)[0].lower().replace("_", "-")
+        for line in (CHECKOUT / "constraints.txt").read_text().splitlines()
+    }
+    traces = PROJECT["optional-dependencies"]["otel"]
+    wanted = [*PROJECT["dependencies"], *traces, "hatchling", "cyclonedx-python-lib"]
+    installs = re.findall(r"pip (?:install|wheel) (.+?)(?: \\|$)", DOCKERFILE, re.MULTILINE)
+
+    assert {re.split(r"[\[>=]", each)[0].lower().replace("_", "-") for each in wanted} <= pinned
+    assert installs
+    assert all("-c constraints.txt" in each or "--no-deps" in each for each in installs)
+    assert all("--no-build-isolation" in each for each in installs if "--wheel-dir" in each)
+
+
+def test_the_bill_of_materials_lists_what_is_installed() -> None:
+    """The same environment gives the same file, byte for byte: the image can be built again."""
+    command = [
+        sys.executable, "setup/sbom.py", sysconfig.get_paths()["purelib"], "services/web/package-lock.json",
+    ]  # fmt: skip
+    first, second = (subprocess.run(command, cwd=CHECKOUT, capture_output=True, check=True).stdout for _ in range(2))
+    found = json.loads(first)
+    purls = {each["purl"].partition("@")[0] for each in found["components"]}
+
+    assert first == second
+    assert found["metadata"]["component"]["purl"] == f"pkg:pypi/patchbay@{PROJECT['version']}"
+    assert {"pkg:pypi/flask", "pkg:pypi/sqlalchemy", "pkg:npm/%40tabler/core"} <= purls
+    assert 'io.patchbay.sbom="/opt/patchbay/sbom.cdx.json"' in DOCKERFILE
+    assert "> /opt/patchbay/sbom.cdx.json" in DOCKERFILE
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -230,7 +299,8 @@ def test_pods_are_probed_on_the_port_that_answers(name: str) -> None:
         assert [probe["path"] for probe in probes.values()] == ["/healthz", "/healthz", "/readyz"]
         assert ports.get("http") == (Settings().port if RUNNABLE[workload].app else None)
         assert startup["periodSeconds"] * startup["failureThreshold"] >= patience
-        assert pod["terminationGracePeriodSeconds"] >= 40
+        pause = container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", ["sleep", "0"])
+        assert pod["terminationGracePeriodSeconds"] >= int(pause[1]) + LONGEST_STOP_SECONDS
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -268,7 +338,7 @@ def test_containers_of_compose_may_do_nothing_that_they_need_not() -> None:
         assert ("user" in container) == (name == "secrets")
         if container["command"][:1] == ["run"]:
             assert container["restart"] == "unless-stopped"
-            assert container["stop_grace_period"] == "40s"
+            assert int(container["stop_grace_period"].removesuffix("s")) >= LONGEST_STOP_SECONDS
     published = {name for name, each in COMPOSE["services"].items() if "ports" in each}
     assert published == {"proxy", "proxy-tls", "grafana"}
     assert COMPOSE["networks"]["back"] == {"internal": True}
@@ -295,7 +365,9 @@ def test_services_of_compose_share_one_image_and_can_be_scaled() -> None:
     assert len({each["image"] for each in containers.values()}) == 1
     assert all(each["build"] == containers["api"]["build"] for each in containers.values())
     assert not any("container_name" in each for each in containers.values())
-    used = {volume.split(":")[0] for each in COMPOSE["services"].values() for volume in each["volumes"]}
+    used = {
+        without_variables(volume).split(":")[0] for each in COMPOSE["services"].values() for volume in each["volumes"]
+    }
     assert {name for name in used if not name.startswith((".", "/"))} == set(COMPOSE["volumes"])
 
 
@@ -329,6 +401,13 @@ def test_prometheus_asks_every_service_that_runs() -> None:
         assert service["metadata"]["labels"][monitor["spec"]["jobLabel"]] == "patchbay"
 
 
+def test_the_operator_of_prometheus_has_the_same_rules() -> None:
+    """After a change: `python tests/support/prometheus_rule.py`."""
+    [written] = yaml.safe_load_all(prometheus_rule.OBJECT.read_text())
+
+    assert written == prometheus_rule.document()
+
+
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_whatever_selects_pods_selects_some(name: str) -> None:
     """Services, budgets and policies name labels that pods have."""
@@ -356,6 +435,22 @@ def test_the_autoscaler_watches_a_queue_that_exists() -> None:
 
     assert {each["metadata"]["queueName"] for each in scaled["triggers"]} <= {queue.name for queue in QUEUES}
     assert "replicas" not in of_kind("ha", "Deployment")[scaled["scaleTargetRef"]["name"]]["spec"]
+
+
+def test_the_page_says_how_long_things_are_kept() -> None:
+    """As the code has it."""
+    from patchbay_repo_sync.handlers import HISTORY_DAYS
+    from patchbay_update_engine.handlers import EVENT_DAYS, RECEIPT_DAYS
+
+    page = (CHECKOUT / "docs" / "deploy.md").read_text()
+
+    assert f"| receipts | {RECEIPT_DAYS} days |" in page
+    assert f"| history of each host's packages | {EVENT_DAYS} days |" in page
+    assert (
+        f"| {Settings().kept_reports} of each host (`PATCHBAY_KEPT_REPORTS`), {Settings().kept_report_days} days"
+        in page
+    )
+    assert f"| history of syncs | {HISTORY_DAYS} days |" in page
 
 
 def test_the_proxies_that_are_believed_are_networks() -> None:
