@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATCHBAY_DATA_DIR ?= $(CURDIR)/data
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev assets run test test-deploy check bench clean
+.PHONY: help install install-dev assets test-assets run test test-deploy check bench screenshots clean
 
 help:
 	@echo "make run      start everything on http://127.0.0.1:8080 (PATCHBAY_PORT), data in ./data (PATCHBAY_DATA_DIR)"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-deploy  build the image, run it by docker-compose, kill containers, find every verdict (root)"
 	@echo "make check    lint, types, import contracts, migrations, OpenAPI document, deployment files"
 	@echo "make bench    measure, as JSON lines"
+	@echo "make screenshots  draw the pages of a running Patchbay into docs/images"
 
 install: $(VENV)/.installed assets
 
@@ -31,16 +32,18 @@ install-dev: install $(VENV)/.installed-dev
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@$(BIN)/python services/web/build_assets.py --tests
 	@touch $@
 
 assets: $(VENV)/.installed
 	@$(BIN)/python services/web/build_assets.py
 
+test-assets: $(VENV)/.installed-dev
+	@$(BIN)/python services/web/build_assets.py --tests
+
 run: install
 	@exec $(BIN)/patchbay up
 
-test: install-dev
+test: install-dev test-assets
 	@setup/install-test-tools
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
@@ -57,6 +60,9 @@ check: install-dev
 
 bench: install-dev
 	@$(BIN)/python bench/run.py $(BENCH_ARGS)
+
+screenshots: install-dev
+	@$(BIN)/python docs/screenshots.py $(SCREENSHOTS_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -5,7 +5,9 @@ evaluation a host (nothing shared, the worst case), 100 verdicts for each of the
 """
 
 import argparse
+import gzip
 import hashlib
+import re
 import statistics
 import tempfile
 import threading
@@ -253,6 +255,7 @@ def measure_pages(client: FlaskClient, host: str, rounds: int) -> None:
     """The slowest page, with the API behind it over a loopback port."""
     tabs = [f"/hosts/{host}?tab={tab}" for tab in ("updates", "packages", "repositories", "reports", "facts")]
     paths = ["/", "/hosts", "/hosts?state=held", "/hosts?show=differs", "/repositories", "/reports", *tabs]
+    paths += ["/packages", "/releases", "/trends", "/attention", "/cves", "/advisories", "/search?q=host-00"]
     taken = {path: p95_ms(getter(client, path), rounds) for path in paths}
     slowest = max(taken, key=lambda path: statistics.median(taken[path]))
     figure(
@@ -262,6 +265,19 @@ def measure_pages(client: FlaskClient, host: str, rounds: int) -> None:
         target="< 150",
         peer=f"the slowest is {slowest.replace(host, '<id>')}",
     )
+    sizes = {path: len(client.get(path).data) / 1_000 for path in paths}
+    largest = max(sizes, key=lambda path: sizes[path])
+    name = f"the largest is {largest.replace(host, '<id>')}"
+    figure("web_html_kilobytes", sizes[largest], "kB", target="< 200", peer=name)
+    figure("web_first_load_kilobytes", first_load(client) / 1_000, "kB", target="< 500")
+
+
+def first_load(client: FlaskClient) -> int:
+    """Bytes of the dashboard and of everything that it names, compressed as a proxy does."""
+    page = client.get("/")
+    named = set(re.findall(r'(?:href|src)="(/static/[^"#]+)', page.text))
+    bodies = [page.data, *(client.get(each.replace("&amp;", "&")).data for each in named)]
+    return sum(len(gzip.compress(body)) for body in bodies)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import msgspec
 import requests
+from patchbay_api.store.trends import take_snapshot
 from patchbay_repo_sync.snapshot import Snapshots
 from patchbay_shared.catalogue import AvailablePackage
 from patchbay_shared.db import Database
@@ -35,7 +36,8 @@ PACKAGE_COUNT = 380
 TIMEOUT_SECONDS = 120
 _SILENT_SHARE = 0.04
 _JOINING_SHARE = 0.3
-_DAY = "1 day"
+_APART_DAYS = 100_000
+"""Moved by one day at once, yesterday's and today's row could meet where times are unique."""
 
 
 @dataclass
@@ -185,27 +187,28 @@ def live(fleet: Sequence[Host], server: Server, *, days: int, pass_a_day: Callab
 
 
 def passing_day(owner: Database) -> Callable[[], None]:
-    """A function that moves everything that was recorded of hosts into the past by a day."""
+    """A function that notes the day's figures and moves everything that was recorded into the past by a day."""
 
     def pass_a_day() -> None:
         with owner.transaction() as connection:
-            for table in _recorded():
-                moved = [
-                    f"{column.name} = {column.name} - interval '{_DAY}'"
-                    for column in table.columns
-                    if isinstance(column.type, DateTime | Date)
-                ]
-                connection.execute(text(f"UPDATE {table.name} SET {', '.join(moved)}"))
+            # The figures that the API noted while the day was not over yet give way to those of its end.
+            connection.execute(text("DELETE FROM fleet_snapshot WHERE at = date_trunc('hour', now())"))
+            take_snapshot(connection)
+            for days in (_APART_DAYS, -_APART_DAYS - 1):
+                for table in _recorded():
+                    columns = [c.name for c in table.columns if isinstance(c.type, DateTime | Date)]
+                    moved = ", ".join(f"{name} = {name} + interval '{days} days'" for name in columns)
+                    connection.execute(text(f"UPDATE {table.name} SET {moved}"))
 
     return pass_a_day
 
 
 def _recorded() -> list[Table]:
-    """The tables of what was said and concluded about hosts, with a time in them."""
+    """The tables of what was said and concluded about hosts, and of the fleet's figures, with a time in them."""
     return [
         table
         for table in metadata.sorted_tables
-        if table.info.get("writer") in {"update-engine", "ingest"}
+        if (table.info.get("writer") in {"update-engine", "ingest"} or table.name == "fleet_snapshot")
         and any(isinstance(column.type, DateTime | Date) for column in table.columns)
     ]
 

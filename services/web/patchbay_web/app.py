@@ -19,16 +19,19 @@ from patchbay_web.client import Api, Refused, SignedOut
 from patchbay_web.pages import (
     account,
     advisories,
+    audit,
     cves,
     dashboard,
     dead_letters,
     enrolment,
+    exceptions,
     feeds,
     groups,
     help_,
     hosts,
     lifecycles,
     mirror_access,
+    operation,
     packages,
     releases,
     reports,
@@ -49,15 +52,18 @@ PAGES = (
     groups.pages,
     advisories.pages,
     cves.pages,
+    exceptions.pages,
     lifecycles.pages,
     releases.pages,
     repositories.pages,
     mirror_access.pages,
     feeds.pages,
+    operation.pages,
     reports.pages,
     dead_letters.pages,
     users.pages,
     tokens.pages,
+    audit.pages,
     search.pages,
     help_.pages,
 )
@@ -204,7 +210,7 @@ def _add_presentation(app: Flask) -> None:
         feed_state=presentation.feed_state,
         severity_colour=presentation.severity_colour,
     )
-    for name in ("ago", "exact", "number", "plural", "seconds", "size", "span", "until"):
+    for name in ("ago", "clock", "exact", "number", "plural", "quoted", "seconds", "size", "span", "until"):
         app.jinja_env.filters[name] = getattr(presentation, name)
 
     @app.get("/favicon.ico")

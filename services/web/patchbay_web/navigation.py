@@ -22,6 +22,7 @@ GROUPS: tuple[tuple[str, tuple[Section, ...]], ...] = (
         "Fleet",
         (
             Section("dashboard.show", "Dashboard", "layout-dashboard", ("dashboard",)),
+            Section("operation.trends", "Over time", "chart-line", ()),
             Section("hosts.index", "Hosts", "server", ("hosts", "enrolment")),
             Section("groups.index", "Groups and tags", "tag", ("groups",)),
             Section("releases.index", "Releases", "stack-2", ("releases",)),
@@ -33,6 +34,7 @@ GROUPS: tuple[tuple[str, tuple[Section, ...]], ...] = (
         (
             Section("advisories.index", "Advisories", "file-alert", ("advisories",)),
             Section("cves.index", "CVEs", "bug", ("cves",)),
+            Section("exceptions.index", "Exceptions", "shield-half", ("exceptions",)),
             Section("lifecycles.index", "End of life", "calendar-off", ("lifecycles",)),
         ),
     ),
@@ -47,6 +49,8 @@ GROUPS: tuple[tuple[str, tuple[Section, ...]], ...] = (
     (
         "Operation",
         (
+            Section("operation.attention", "Needs attention", "urgent", ()),
+            Section("operation.queues", "Queues", "activity", ()),
             Section("reports.index", "Reports", "inbox", ("reports",)),
             Section("dead_letters.index", "Dead letters", "mail-exclamation", ("dead_letters",), "dead-letters.read"),
         ),
@@ -55,6 +59,8 @@ GROUPS: tuple[tuple[str, tuple[Section, ...]], ...] = (
         "Administration",
         (
             Section("users.index", "Users and roles", "users", ("users",), "users.read"),
+            Section("audit.index", "Audit", "clipboard-list", ("audit",), "audit.read"),
+            Section("operation.settings", "Settings", "settings", (), "settings.manage"),
             Section("tokens.index", "Sessions and tokens", "key", ("tokens",)),
         ),
     ),

@@ -40,6 +40,7 @@ RECEIPT_STATES = {
 }
 CVE_STATES = {
     "fix-available": ("Fix available", "red", "A fixed version is published and not installed."),
+    "restart-pending": ("Restart pending", "orange", "It is fixed on disk; the old kernel or a service still runs."),
     "restricted": ("Restricted fix", "orange", "The fix is only where a subscription gives it."),
     "open": ("No fix yet", "yellow", "The distribution has not published a fix."),
     "undetermined": ("Undetermined", "secondary", "The distribution does not say."),
@@ -100,6 +101,11 @@ def exact(text: str | None) -> str:
     return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if text else ""
 
 
+def clock(seconds_since_epoch: float) -> str:
+    """`2026-11-20 21:40` UTC, of Unix seconds."""
+    return datetime.fromtimestamp(seconds_since_epoch, UTC).strftime("%Y-%m-%d %H:%M")
+
+
 def number(value: int | None) -> str:
     """`63 466` with a thin space; "–" for what is not known."""
     return "–" if value is None else f"{value:,}".replace(",", "\u202f")
@@ -118,6 +124,18 @@ def size(count: int) -> str:
 def plural(count: int, one: str, many: str | None = None) -> str:
     """`1 update`, `3 updates`."""
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
+
+
+def quoted(value: str) -> str:
+    """A value as the query language takes it, whatever is in it.
+
+    >>> quoted("web"), quoted('Debian "12" (bookworm)')
+    ('web', '"Debian \\\\"12\\\\" (bookworm)"')
+    """
+    if value and all(each.isalnum() or each in "._-/" for each in value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def state(name: str) -> tuple[str, str, str]:

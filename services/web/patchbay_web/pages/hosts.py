@@ -25,6 +25,14 @@ RARE = {
     "differs": ("Two opinions", {"differs": True}),
     "incomplete": ("Repositories not read", {"incomplete": True}),
     "waiting": ("Not evaluated yet", {"evaluated": False}),
+    "other-updates": ("Updates, none for security", {"updates": True, "security": False}),
+    "overdue": ("CVEs overdue", {"overdue": True}),
+    "exploited": ("Exploited CVEs", {"exploited": True}),
+    "waived": ("With exceptions", {"waived": True}),
+    "up-to-date": (
+        "Up to date",
+        {"updates": False, "evaluated": True, "incomplete": False, "silent": False},
+    ),
     "clones": ("Shared machine id", {"machine_id_shared": True}),
 }
 """Filters that the dashboard leads to: they are shown only while they are set."""
@@ -43,6 +51,8 @@ TABS = {
 }
 
 MOST_GROUPS = 500
+FACET_COUNT = 12
+MOST_QUERY_CHARACTERS = 2_000
 A_YEAR_SECONDS = 31_536_000
 HIDDEN_TABS = {"modules"}
 
@@ -56,10 +66,10 @@ def index() -> str:
     filters = FILTERS | ({shown: RARE[shown]} if shown in RARE else {})
     narrowed = {name: value for name in NARROWING if (value := request.args.get(name))}
     sort = request.args.get("sort", "-security")
-    found = api().get(
-        "/hosts",
-        token(),
+    query = request.args.get("query", "").strip()
+    found, failure = _found_or_failure(
         q=request.args.get("q") or None,
+        query=query or None,
         os=narrowed.get("os"),
         group=narrowed.get("group"),
         tag=narrowed.get("tag"),
@@ -78,9 +88,37 @@ def index() -> str:
         shown=shown,
         filters=filters,
         narrowed=[(name, _in_words(name, value)) for name, value in narrowed.items()],
+        query=query,
+        failure=failure,
         columns=host_columns.COLUMNS,
         chosen=host_columns.chosen(),
         sort=sort,
+    )
+
+
+@pages.get("/hosts/complete")
+def complete() -> Any:
+    """What could stand at the cursor of a query, for the field's script."""
+    position = request.args.get("position", type=int)
+    text = request.args.get("text", "")[:MOST_QUERY_CHARACTERS]
+    return api().get("/query/complete", token(), text=text, position=position, list="hosts")
+
+
+@pages.get("/hosts/facets")
+def facets() -> str:
+    """By what the list can be narrowed, each with its number of hosts; asked by htmx."""
+    query = request.args.get("query", "").strip()
+    others: dict[str, Any] = {name: value for name, value in request.args.items() if name not in {"query", "cursor"}}
+
+    def with_term(term: str) -> str:
+        return url_for("hosts.index", query=f"{query} {term}".strip(), **others)
+
+    return render_template(
+        "host_facets.html",
+        with_term=with_term,
+        systems=api().get("/os-variants", token(), limit=FACET_COUNT)["items"],
+        groups=api().get("/groups", token(), limit=FACET_COUNT)["items"],
+        tags=api().get("/tags", token(), limit=FACET_COUNT)["items"],
     )
 
 
@@ -129,6 +167,16 @@ def evaluate(host_id: UUID) -> Response:
     api().post(f"/hosts/{host_id}/evaluate", token())
     flash("A fresh evaluation was asked for; reload in a moment.")
     return redirect(url_for("hosts.show", host_id=host_id), 303)
+
+
+def _found_or_failure(**query: Any) -> tuple[dict[str, Any], str]:
+    """The page of hosts; for a query that cannot be read an empty one, and what is wrong with it."""
+    try:
+        return api().get("/hosts", token(), **query), ""
+    except Refused as exc:
+        if exc.status != 422 or not query["query"]:
+            raise
+        return {"items": [], "total_count": 0, "next_cursor": None}, str(exc)
 
 
 def _in_words(name: str, value: str) -> str:

@@ -17,4 +17,7 @@ def index() -> str:
     ecosystems = sorted({each["ecosystem"] for each in found})
     shown = [each for each in found if ecosystem in {None, each["ecosystem"]}]
     shown.sort(key=lambda each: (each["ends_on"] or "9999", each["name"]), reverse=True)
-    return render_template("lifecycles.html", releases=shown, ecosystems=ecosystems, ecosystem=ecosystem)
+    forecast = api().get("/lifecycles/forecast", token()) if ecosystem is None else None
+    return render_template(
+        "lifecycles.html", forecast=forecast, releases=shown, ecosystems=ecosystems, ecosystem=ecosystem
+    )

@@ -1,0 +1,95 @@
+"""Exceptions: what was waived, for whom, until when and why; and until when CVEs have to be fixed."""
+
+from typing import Any
+
+from flask import Blueprint, abort, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from patchbay_web.forms import attempt, done, number
+from patchbay_web.session import api, token
+
+pages = Blueprint("exceptions", __name__)
+
+PAGE_LENGTH = 50
+STATES = {"active": ("Active", "green"), "expired": ("Expired", "orange"), "ended": ("Ended", "secondary")}
+KINDS = {"cve": "CVE", "advisory": "Advisory", "package": "Package"}
+SEVERITIES = ("exploited", "critical", "high", "medium", "low")
+
+
+@pages.get("/exceptions")
+def index() -> str:
+    """Exceptions, the newest first."""
+    return _page()
+
+
+@pages.post("/exceptions")
+def create() -> Response | tuple[str, int]:
+    """Waive something for a host or for all hosts with a tag."""
+    until = request.form.get("expires_on", "")
+    body = {
+        "kind": request.form.get("kind", "cve"),
+        "subject": request.form.get("subject", "").strip(),
+        "scope": request.form.get("scope", "tag"),
+        "target": request.form.get("target", "").strip(),
+        "reason": request.form.get("reason", "").strip(),
+        "owner": request.form.get("owner", "").strip(),
+        "expires_at": f"{until}T23:59:59Z" if until else None,
+    }
+    if body["scope"] == "host" and body["target"]:
+        found = api().get("/hosts", token(), q=body["target"], limit=50)["items"]
+        exact = [each["id"] for each in found if each["hostname"] == body["target"]]
+        body["target"] = exact[0] if len(exact) == 1 else body["target"]
+    _, refused = attempt(lambda: api().post("/exceptions", token(), body), _page)
+    return refused or done(
+        f"{body['subject']} is waived there; counts follow in a minute.", url_for("exceptions.index")
+    )
+
+
+@pages.post("/exceptions/<int:exception_id>/end")
+def end(exception_id: int) -> Response:
+    """What it waived counts again."""
+    api().post(f"/exceptions/{exception_id}/end", token())
+    return done("The exception has ended; what it waived counts again.", url_for("exceptions.index"))
+
+
+@pages.get("/due-dates")
+def policies() -> str:
+    """How many days each severity has, for the fleet and for tags."""
+    return _policies()
+
+
+@pages.post("/due-dates")
+def set_policy() -> Response | tuple[str, int]:
+    """Set the days of the fleet or of a tag."""
+    target = request.form.get("target", "").strip()
+    body: dict[str, Any] = {"scope": "tag" if target else "fleet", "target": target}
+    body |= {f"{each}_days": number(each) for each in SEVERITIES}
+    _, refused = attempt(lambda: api().post("/remediation-policies", token(), body), _policies)
+    return refused or done("The days were set; due dates follow in a minute.", url_for("exceptions.policies"))
+
+
+@pages.post("/due-dates/<int:policy_id>/remove")
+def remove_policy(policy_id: int) -> Response:
+    """The fleet's days or the defaults hold again."""
+    api().delete(f"/remediation-policies/{policy_id}", token())
+    return done("It is gone; the fleet's days or the defaults hold again.", url_for("exceptions.policies"))
+
+
+def _page(failure: str = "") -> str:
+    state = request.args.get("state", "active")
+    if state not in {"all", *STATES}:
+        abort(404)
+    found = api().get(
+        "/exceptions",
+        token(),
+        state=None if state == "all" else state,
+        cursor=request.args.get("cursor"),
+        limit=PAGE_LENGTH,
+    )
+    return render_template("exceptions.html", found=found, state=state, states=STATES, kinds=KINDS, failure=failure)
+
+
+def _policies(failure: str = "") -> str:
+    found = api().get("/remediation-policies", token(), limit=PAGE_LENGTH)
+    defaults = api().get("/remediation-policies/defaults", token())
+    return render_template("due_dates.html", found=found, defaults=defaults, severities=SEVERITIES, failure=failure)

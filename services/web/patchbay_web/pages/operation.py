@@ -1,0 +1,121 @@
+"""The fleet over time, what needs attention, and how Patchbay itself does."""
+
+from typing import Any
+
+from flask import Blueprint, abort, render_template, request, url_for
+
+from patchbay_web import charts
+from patchbay_web.session import api, token
+
+pages = Blueprint("operation", __name__)
+
+SPANS = {"1d": "a day", "7d": "a week", "30d": "30 days", "90d": "90 days", "1y": "a year"}
+DIMENSIONS = {
+    "fleet": ("The fleet", ""),
+    "os": ("By operating system", "needing_updates"),
+    "severity": ("By severity", "updates"),
+    "age": ("By age", "updates"),
+}
+KINDS: dict[str, tuple[str, str, str]] = {
+    "silent-hosts": ("silent hosts", "clock", "They have not reported for a day: what is known of them gets old."),
+    "hosts-without-repositories": (
+        "hosts without repositories",
+        "database-off",
+        "Nothing can be outstanding on them, because nothing is offered to them.",
+    ),
+    "packages-in-no-repository": (
+        "packages in no repository",
+        "package-off",
+        "They get no updates: installed from a file, or their repository is gone.",
+    ),
+    "failing-repositories": ("failing repositories", "refresh-alert", "Their content gets old."),
+    "failing-mirrors": ("failing mirrors", "alert-triangle", "Another mirror serves instead, if there is one."),
+    "lagging-mirrors": ("lagging mirrors", "hourglass", "They are behind another mirror of the same archive."),
+    "unused-repositories": ("unused repositories", "eye", "No host configures them any more, yet they are crawled."),
+    "unlinked-equal-repositories": (
+        "archives under several addresses",
+        "unlink",
+        "Each is crawled by itself; linked, one crawl serves all.",
+    ),
+    "shared-machine-ids": ("hosts with a shared machine id", "fingerprint", "One was cloned from the other."),
+    "failing-feeds": ("failing advisory feeds", "rss", "New advisories are not seen."),
+    "dead-letters": ("dead letters", "mail-exclamation", "Messages that could not be handled."),
+}
+
+
+@pages.get("/trends")
+def trends() -> str:
+    """Figures over a span, as a chart and as a table."""
+    span, by = request.args.get("span", "30d"), request.args.get("by", "fleet")
+    if span not in SPANS or by not in DIMENSIONS:
+        abort(404)
+    points = api().get("/trends", token(), span=span, by=by)["points"]
+    chart = charts.fleet_chart(points) if by == "fleet" else charts.chart_by_value(points, DIMENSIONS[by][1])
+    return render_template("trends.html", chart=chart, span=span, by=by, spans=SPANS, dimensions=DIMENSIONS)
+
+
+@pages.get("/attention")
+def attention() -> str:
+    """What an operator should look at; asked by htmx, only the short list."""
+    found = [_described(each) for each in api().get("/attention", token())["items"]]
+    short = "HX-Request" in request.headers
+    return render_template("attention_list.html" if short else "attention.html", found=found)
+
+
+@pages.get("/queues")
+def queues() -> str:
+    """The broker's queues and the pipeline's lag."""
+    return render_template(
+        "queues.html",
+        queues=api().get("/queues", token())["items"],
+        pipeline=api().get("/pipeline", token()),
+    )
+
+
+@pages.get("/settings")
+def settings() -> str:
+    """The settings in force."""
+    items = api().get("/settings", token())["items"]
+    changed = request.args.get("show") == "changed"
+    shown = [each for each in items if each["changed"] or not changed]
+    return render_template("settings.html", settings=shown, changed=changed)
+
+
+def _described(item: dict[str, Any]) -> dict[str, Any]:
+    words, icon, meaning = KINDS.get(item["kind"], (item["kind"], "alert-triangle", ""))
+    examples = [{**each, "target": _target(item["kind"], each["id"])} for each in item["examples"]]
+    return {
+        **item,
+        "words": words,
+        "icon": icon,
+        "meaning": meaning,
+        "examples": examples,
+        "list": _list(item["kind"]),
+    }
+
+
+def _list(kind: str) -> str:
+    """The list that gives the number of a kind."""
+    lists: dict[str, tuple[str, dict[str, Any]]] = {
+        "silent-hosts": ("hosts.index", {"show": "silent"}),
+        "packages-in-no-repository": ("hosts.index", {"state": "not-in-any-repository"}),
+        "failing-repositories": ("repositories.index", {"show": "failing"}),
+        "shared-machine-ids": ("hosts.index", {"show": "clones"}),
+        "failing-feeds": ("feeds.index", {"show": "failing"}),
+        "dead-letters": ("dead_letters.index", {}),
+    }
+    endpoint, arguments = lists.get(kind, ("operation.attention", {"_anchor": kind}))
+    return url_for(endpoint, **arguments)
+
+
+def _target(kind: str, identity: str) -> str:
+    """The page of one example."""
+    if kind in {"silent-hosts", "hosts-without-repositories", "shared-machine-ids"}:
+        return url_for("hosts.show", host_id=identity)
+    if kind == "packages-in-no-repository":
+        return url_for("packages.show", name=identity, tab="hosts")
+    if kind == "failing-feeds":
+        return url_for("feeds.index", show="failing")
+    if kind == "dead-letters":
+        return url_for("dead_letters.index", kind=identity)
+    return url_for("repositories.show", repository_id=identity)

@@ -1,0 +1,119 @@
+"""The dashboard's cards, figures over time, attention, queues, settings, exceptions and due dates."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from patchbay_shared.db import Database
+from patchbay_shared.tables import fleet_snapshot
+from sqlalchemy import insert
+
+FormToken = Callable[[FlaskClient, str], str]
+
+
+@pytest.fixture
+def figures(database: Database) -> None:
+    """Two hours of figures of the fleet, and of two operating systems."""
+    now = datetime.now(UTC)
+    rows = []
+    for hours, security in ((2, 5), (1, 3)):
+        at = now - timedelta(hours=hours)
+        rows.append({"at": at, "dimension": "fleet", "value": "", "figures": {"hosts": 7, "security": security}})
+        rows += [
+            {"at": at, "dimension": "os", "value": name, "figures": {"needing_updates": count}}
+            for name, count in (("Debian", 4), ("Rocky", 1))
+        ]
+    with database.transaction() as connection:
+        connection.execute(insert(fleet_snapshot), rows)
+
+
+def test_cards_are_moved_hidden_and_shown_again(admin: FlaskClient, fleet: Any, form_token: FormToken) -> None:
+    """The browser remembers; the others see the usual order."""
+
+    def order() -> list[str]:
+        return re.findall(r'id="card-(\w+)"', admin.get("/").text)
+
+    def move(what: str) -> None:
+        token = form_token(admin, "/?arrange=1")
+        assert admin.post("/cards", data={"csrf_token": token, "move": what}).status_code == 303
+
+    first, second, *_ = before = order()
+    move(f"{second} earlier")
+    assert order()[:2] == [second, first]
+    move(f"{second} hide")
+    assert second not in order()
+    move(f"{second} show")
+    assert set(order()) == set(before)
+    move("reset ")
+    assert order() == before
+
+
+def test_an_unknown_card_is_refused(admin: FlaskClient, fleet: Any, form_token: FormToken) -> None:
+    """Nothing that a form could not have sent is remembered."""
+    token = form_token(admin, "/?arrange=1")
+
+    assert admin.post("/cards", data={"csrf_token": token, "move": "nonsense hide"}).status_code == 400
+
+
+@pytest.mark.usefixtures("figures")
+def test_figures_are_a_chart_and_a_table(admin: FlaskClient) -> None:
+    """Who cannot see the lines reads the numbers."""
+    page = admin.get("/trends?span=1d").text
+
+    assert "data-chart" in page
+    assert re.findall(r'<td class="text-end pb-number">(\d)</td>', page)[0] == "3"
+    assert "Debian" in admin.get("/trends?by=os&span=7d").text
+    assert admin.get("/trends?span=forever").status_code == 404
+
+
+def test_what_needs_attention_leads_to_it(admin: FlaskClient, fleet: Any) -> None:
+    """Each kind to its list, each example to its page."""
+    page = admin.get("/attention").text
+    short = admin.get("/attention", headers={"HX-Request": "true"}).text
+
+    assert "silent hosts" in page
+    assert f"/hosts/{fleet.hosts['build-arm.example.com']}" in page
+    assert "show=silent" in short
+    assert "<html" not in short
+
+
+def test_queues_and_settings_are_listed_without_secrets(admin: FlaskClient) -> None:
+    """As the API gives them."""
+    assert "update-engine.reports" in admin.get("/queues").text
+    page = admin.get("/settings").text
+    assert "PATCHBAY_SECRET_KEY" in page
+    assert "k" * 32 not in page
+
+
+def test_something_is_waived_and_counts_again(admin: FlaskClient, fleet: Any, form_token: FormToken) -> None:
+    """With a reason and somebody who answers for it; the host is named, not numbered."""
+    data = {
+        "csrf_token": form_token(admin, "/exceptions"),
+        "kind": "cve",
+        "subject": "CVE-2026-1111",
+        "scope": "host",
+        "target": "web-01.example.com",
+        "reason": "not reachable",
+        "owner": "ada",
+        "expires_on": "2099-01-31",
+    }
+
+    page = admin.post("/exceptions", data=data, follow_redirects=True).text
+    assert "CVE-2026-1111" in page
+    assert "not reachable" in page
+    [number] = re.findall(r"/exceptions/(\d+)/end", page)
+    admin.post(f"/exceptions/{number}/end", data={"csrf_token": data["csrf_token"]})
+    assert f"/exceptions/{number}/end" not in admin.get("/exceptions?state=all").text
+
+
+def test_due_dates_are_set_for_a_tag(admin: FlaskClient, form_token: FormToken) -> None:
+    """What is left empty follows the fleet."""
+    data = {"csrf_token": form_token(admin, "/due-dates"), "target": "dmz", "critical": "3"}
+
+    page = admin.post("/due-dates", data=data, follow_redirects=True).text
+
+    assert "tag dmz" in page
+    assert "3 days" in page
