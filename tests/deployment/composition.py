@@ -62,7 +62,7 @@ class Composition:
         """Seconds until the first page is served, from nothing but images."""
         begin = time.monotonic()
         self.compose("up", "-d", "--scale", f"update-engine={ENGINES}")
-        wait_for(self.answers, within_seconds=120, what="the first page")
+        wait_for(self.answers, within_seconds=300, what="the first page")
         return round(time.monotonic() - begin, 1)
 
     def answers(self) -> bool:

@@ -46,12 +46,19 @@ def main() -> int:
             figures["idle_mb"] = composition.memory_mb()
             fleet = Fleet(composition)
             figures |= kill_one_after_another(composition, fleet)
+            tell(figures)
             figures |= roll(composition, fleet)
+            tell(figures)
             try_the_doors(composition, fleet)
             figures["dead_letters"] = fleet.dead_letters()
             figures["backup_and_restore_s"] = restore(composition, fleet, "5.2-1")
     print(json.dumps(figures))
     return 0
+
+
+def tell(figures: Figures) -> None:
+    """What has been measured so far, for whoever waits, or looks after a failure."""
+    print(json.dumps(figures), file=sys.stderr, flush=True)
 
 
 def image_mb() -> int:
