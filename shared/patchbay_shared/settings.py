@@ -117,7 +117,7 @@ class Settings:
     errata_sources: str = _setting(
         "debian,ubuntu,arch,rocky,alma,gentoo,nvd,kev,epss,lifecycle",
         "Comma-separated groups of advisory feeds that are crawled; also known: centos (its licence forbids"
-        " commercial use) and osv. Empty is the default; `none` crawls nothing.",
+        " commercial use), cvelist, osv, oval and suse. Empty is the default; `none` crawls nothing.",
     )
     errata_urls: str = _setting(
         "", "Whitespace-separated feed=URL pairs: where to fetch a feed from instead of its canonical address."

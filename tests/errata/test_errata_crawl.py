@@ -267,7 +267,7 @@ def test_only_named_groups_are_crawled() -> None:
     """CEFS and OSV are off unless the operator names them."""
     wanted = wanted_feeds(settings_from({}), 2026)
 
-    assert {feed.group for feed, on in wanted.values() if not on} == {"centos", "osv"}
+    assert {feed.group for feed, on in wanted.values() if not on} == {"centos", "osv", "oval", "suse", "cvelist"}
     assert all(not on for _, on in wanted_feeds(settings_from({}, errata_sources="none"), 2026).values())
 
 
@@ -308,7 +308,7 @@ RECORDED = {
 COUNTS = {
     "debian-dsa": 3785,
     "debian-dla": 2349,
-    "debian-tracker": 5,
+    "debian-tracker": 6,
     "ubuntu-usn": 2,
     "arch-issues": 1780,
     "rocky-apollo": 1,
@@ -347,3 +347,103 @@ def test_every_recorded_feed_is_crawled_from_a_folder(
     ]
     [(message,)] = room.rows("SELECT message FROM errata_source WHERE name = 'rocky-apollo'")
     assert "repeats the one before" in message
+
+
+def csaf(number: str, evr: str) -> bytes:
+    product = f"SUSE Linux Enterprise Server 12 SP5:tool-{evr}.x86_64"
+    tracking = {"id": number, "initial_release_date": "2024-01-01T00:00:00Z"}
+    body = {
+        "document": {"title": number, "category": "csaf_security_advisory", "tracking": tracking},
+        "vulnerabilities": [{"cve": "CVE-2024-0001", "product_status": {"recommended": [product]}}],
+    }
+    return json.dumps(body).encode()
+
+
+@pytest.fixture
+def suse(database_of: Callable[[str | None], Database], site: Site) -> Room:
+    site.bodies["/csaf/changes.csv"] = (
+        b'"suse-su-2024_2-1.json","2024-01-02T00:00:00+00:00"\n"suse-su-2024_1-1.json","2024-01-01T00:00:00+00:00"\n'
+    )
+    site.bodies["/csaf/suse-su-2024_1-1.json"] = csaf("SUSE-SU-2024:1-1", "1.0-1.1")
+    site.bodies["/csaf/suse-su-2024_2-1.json"] = csaf("SUSE-SU-2024:2-1", "1.0-2.1")
+    urls = f"suse-csaf={site.url}/csaf/changes.csv cve-list={site.url}/cves/deltaLog.json"
+    return Room(
+        database_of,
+        site,
+        errata_sources="suse,cvelist",
+        errata_urls=urls,
+        mirror_map=f"{SALSA}={site.url} {site.url}={site.url}",
+    )
+
+
+def test_only_documents_that_the_list_says_changed_are_fetched(suse: Room, site: Site) -> None:
+    """All at first; then one conditional request, or the list and what is new in it."""
+    suse.crawl("suse-csaf")
+    assert suse.rows("SELECT name, type FROM advisory ORDER BY 1") == [
+        ("SUSE-SU-2024:1-1", "security"),
+        ("SUSE-SU-2024:2-1", "security"),
+    ]
+    assert suse.rows("SELECT DISTINCT ecosystem, distro_release, package FROM advisory_fix") == [
+        ("sles", "12.5", "tool")
+    ]
+    site.requests.clear()
+    suse.crawl("suse-csaf")
+    assert site.requests == [("/csaf/changes.csv", 304)]
+
+    listed = site.bodies["/csaf/changes.csv"]
+    site.bodies["/csaf/changes.csv"] = b'"suse-su-2024_1-1.json","2024-01-03T00:00:00+00:00"\n' + listed
+    site.bodies["/csaf/suse-su-2024_1-1.json"] = csaf("SUSE-SU-2024:1-1", "1.0-9.1")
+    site.requests.clear()
+    suse.crawl("suse-csaf")
+
+    assert site.requests == [("/csaf/changes.csv", 200), ("/csaf/suse-su-2024_1-1.json", 200)]
+    assert suse.rows("SELECT evr FROM advisory_fix ORDER BY 1") == [("1.0-2.1",), ("1.0-9.1",)]
+
+
+def test_a_bad_or_missing_document_is_put_aside_and_the_others_stored(suse: Room, site: Site) -> None:
+    """With its place and reason in the source's status; the list goes on behind it."""
+    site.bodies["/csaf/suse-su-2024_1-1.json"] = b"<html>moved</html>"
+    site.bodies["/csaf/changes.csv"] = (
+        b'"suse-su-2024_3-1.json","2024-01-03T00:00:00Z"\n' + site.bodies["/csaf/changes.csv"]
+    )
+
+    suse.crawl("suse-csaf")
+
+    assert suse.rows("SELECT name FROM advisory") == [("SUSE-SU-2024:2-1",)]
+    [(state, count, rejected, cursor)] = suse.rows(
+        "SELECT state, rejected_count, rejected, cursor FROM errata_source WHERE name = 'suse-csaf'"
+    )
+    assert (state, count, cursor) == ("ok", 2, "2024-01-03T00:00:00+00:00")
+    assert "suse-su-2024_3-1.json" in str(rejected)
+
+
+def test_a_list_that_leads_elsewhere_is_refused(suse: Room, site: Site) -> None:
+    """Nothing is fetched outside of the list's folder."""
+    site.bodies["/csaf/changes.csv"] = b'"../../etc/passwd.json","2024-01-01T00:00:00Z"\n'
+
+    suse.crawl("suse-csaf")
+
+    assert [path for path, _ in site.requests] == ["/csaf/changes.csv"]
+    assert suse.rows("SELECT state FROM errata_source WHERE name = 'suse-csaf'") == [("failing",)]
+
+
+def test_the_cve_list_is_followed_by_its_log_of_changes(suse: Room, site: Site, shared: Path) -> None:
+    """Records are found by their ids, whatever link stands beside them."""
+    [file] = (
+        list((shared / "feeds/cve/cves").glob("*/*/CVE-2024-40946.json"))
+        or list((shared / "feeds/cve/cves").glob("*/*/*.json"))[:1]
+    )
+    number = file.stem
+    year, serial = number.split("-")[1:]
+    site.bodies[f"/cves/{year}/{serial[:-3]}xxx/{number}.json"] = file.read_bytes()
+    change = {
+        "cveId": number,
+        "githubLink": "https://elsewhere.example/x.json",
+        "dateUpdated": "2024-01-02T00:00:00Z",
+    }
+    log = [{"fetchTime": "2024-01-02T00:00:01Z", "new": [change], "updated": [change], "error": []}]
+    site.bodies["/cves/deltaLog.json"] = json.dumps(log).encode()
+
+    suse.crawl("cve-list")
+
+    assert suse.rows("SELECT id FROM cve") == [(number,)]

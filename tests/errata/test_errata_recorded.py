@@ -12,9 +12,16 @@ from typing import Any
 import pytest
 from patchbay_errata.advisory import Rejected
 from patchbay_errata.lifecycle import distro_info
-from patchbay_errata.sources import alma, arch, csaf, cve, debian, exploits, gentoo, osv, rocky, ubuntu
+from patchbay_errata.sources import alma, arch, csaf, cve, debian, exploits, gentoo, osv, oval, rocky, ubuntu
+from patchbay_errata.updateinfo import repository_advisory
+from patchbay_repo_sync.formats.updateinfo import advisories as updateinfo_of
 
 Read = Callable[[bytes, Rejected], Iterable[Any]]
+
+
+def read_oval(data: bytes, rejected: Rejected) -> Iterable[Any]:
+    return oval.definitions(io.BytesIO(data), rejected)
+
 
 WHOLE: list[tuple[str, Read, int]] = [
     ("debian/data/DSA/list", debian.advisory_list, 3785),
@@ -22,9 +29,9 @@ WHOLE: list[tuple[str, Read, int]] = [
     ("debian/data/DTSA/list", debian.advisory_list, 208),
     ("debian/salsa-excerpt/data/DSA/list", debian.advisory_list, 3),
     ("debian/salsa-excerpt/data/DLA/list", debian.advisory_list, 2),
-    # Of 4 and 6 entries these have a release that is or was affected.
-    ("debian/tracker-json/advisory.json", debian.tracker, 2),
-    ("debian/tracker-json/debian.json", debian.tracker, 5),
+    # Of 4 entries one is a TEMP- placeholder.
+    ("debian/tracker-json/advisory.json", debian.tracker, 3),
+    ("debian/tracker-json/debian.json", debian.tracker, 6),
     ("ubuntu/usn-db/database-all.json", ubuntu.notices, 2),
     ("arch/all.json.xz", arch.issues, 1780),
     ("rocky/advisories-page1.json", rocky.advisories, 1),
@@ -32,6 +39,38 @@ WHOLE: list[tuple[str, Read, int]] = [
     ("suse/csaf/opensuse-su-2016_1623-1.json.xz", csaf.document, 1),
     ("suse/csaf/suse-su-403.json.xz", csaf.document, 1),
     ("suse/csaf/changes.csv.xz", lambda data, _: csaf.changes(data), 17018),
+    ("suse/csaf-vex/cve-1999-0003.json", csaf.document, 1),
+    ("redhat/csaf/advisories/2003/rhsa-2003_315.json", csaf.document, 1),
+    ("redhat/csaf/advisories/2023/rhsa-2023_7434.json.xz", csaf.document, 1),
+    ("redhat/csaf/advisories/2023/rhsa-2023_7438.json", csaf.document, 1),
+    ("redhat/csaf/advisories/2023/rhsa-2023_7464.json.xz", csaf.document, 1),
+    ("redhat/csaf/advisories/2024/rhsa-2024_0811.json.xz", csaf.document, 1),
+    ("redhat/csaf/advisories/2024/rhsa-2024_4546.json", csaf.document, 1),
+    ("redhat/csaf/advisories/2025/rhba-2025_0409.json", csaf.document, 1),
+    ("redhat/csaf/advisories/2025/rhsa-2025_0002.json.xz", csaf.document, 1),
+    # PROVENANCE.md takes the first row for a header.
+    ("redhat/csaf/advisories/changes.csv", lambda data, _: csaf.changes(data), 3),
+    ("redhat/csaf/vex/2023/cve-2023-6228.json.xz", csaf.document, 1),
+    ("redhat/csaf/vex/2023/cve-2023-6238.json", csaf.document, 1),
+    ("redhat/csaf/vex/2023/cve-2023-6240.json.xz", csaf.document, 1),
+    ("alma/oval/org.almalinux.alsa-9.xml.bz2", read_oval, 2),
+    ("debian/oval/oval-definitions-bullseye.xml.bz2", read_oval, 4),
+    ("oracle/com.oracle.elsa-all.xml.bz2", read_oval, 2),
+    ("redhat/oval/v1/com.redhat.rhsa-20231659.xml", read_oval, 1),
+    ("redhat/oval/v2/RHEL9/rhel-9-including-unpatched.oval.xml.bz2", read_oval, 4),
+    ("suse/oval/opensuse.10.2.xml.gz", read_oval, 1),
+    ("suse/oval/opensuse.13.2.xml.gz", read_oval, 1),
+    ("suse/oval/opensuse.leap.15.2.xml.gz", read_oval, 1),
+    ("suse/oval/opensuse.tumbleweed.xml.gz", read_oval, 1),
+    ("suse/oval/suse.linux.enterprise.12-affected.xml.gz", read_oval, 2),
+    ("suse/oval/suse.linux.enterprise.15-affected.xml.gz", read_oval, 2),
+    ("suse/oval/suse.linux.enterprise.16-affected.xml.gz", read_oval, 2),
+    ("suse/oval/suse.linux.enterprise.micro.5-affected.xml.gz", read_oval, 2),
+    ("suse/oval/suse.linux.enterprise.server.10.xml.gz", read_oval, 1),
+    ("suse/oval/suse.linux.micro.6-affected.xml.gz", read_oval, 1),
+    ("ubuntu/oval/oci.com.ubuntu.jammy.cve.oval.xml.bz2", read_oval, 1),
+    ("ubuntu/oval/oci.com.ubuntu.jammy.pkg.oval.xml.bz2", read_oval, 2),
+    ("ubuntu/oval/oci.com.ubuntu.jammy.usn.oval.xml.bz2", read_oval, 1),
     ("gentoo/metadata-glsa.tar.xz", lambda data, rejected: gentoo.archive(io.BytesIO(data), rejected), 2515),
     ("nvd/full-page.json.xz", cve.nvd, 38),
     ("nvd/moddate-0-3.json", cve.nvd, 8),
@@ -88,6 +127,27 @@ def test_every_recorded_cve_document_is_read(shared: Path) -> None:
 
     assert len(found) == 22
     assert [each.id for each in found if each.state == "rejected"] == ["CVE-2024-40946"]
+
+
+UPDATEINFO = {
+    "updateinfo-alma": 1, "updateinfo-amazon": 4, "updateinfo-epel": 297, "updateinfo-fedora": 706,
+    "updateinfo-opensuse": 116, "updateinfo-rocky": 7,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("folder", list(UPDATEINFO))
+def test_every_recorded_updateinfo_is_read_into_the_one_model(shared: Path, folder: str) -> None:
+    """Each with a date, whatever way the distribution writes it; PROVENANCE.md has the sums."""
+    files = [
+        file
+        for file in sorted((shared / "feeds" / folder).rglob("*updateinfo*.xml*"))
+        if file.is_file() and "10.2" not in str(file)
+    ]
+    found = [repository_advisory(each, "0") for file in files for each in updateinfo_of(io.BytesIO(_plain(file)))]
+
+    assert len(found) == UPDATEINFO[folder]
+    assert [each.id for each in found if each.issued_at is None] == []
+    assert all(fix.key() is not None for each in found for fix in each.fixes)
 
 
 def _plain(path: Path) -> bytes:

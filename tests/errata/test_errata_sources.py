@@ -82,13 +82,14 @@ def test_a_debian_entry_without_a_date_is_put_aside_alone() -> None:
 
 
 def test_a_version_of_zero_means_never_affected() -> None:
-    """The tracker's "0" makes no fix; open without an advisory planned is said so."""
+    """The tracker's "0" makes no fix and is said so; open without an advisory planned is said so."""
     rejected = Rejected()
 
     [found] = debian.tracker(json.dumps(TRACKER).encode(), rejected)
 
     assert [(each.distro_release, each.evr, each.state) for each in found.fixes] == [
         ("bookworm", "5.2-2", "fixed"),
+        ("bullseye", "", "not-affected"),
         ("sid", "", "no-fix-planned"),
     ]
     assert (found.severity, found.vendor_severity, found.cves) == ("high", "high**", ("CVE-2024-0001",))

@@ -8,7 +8,7 @@ what it should be (another format, damaged, truncated).
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
-from typing import Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 from patchbay_shared.errors import InvalidInput, InvalidVersion, PatchbayError
@@ -17,7 +17,7 @@ from patchbay_shared.versions import evr_key
 Level = Literal["", "low", "medium", "high", "critical"]
 """A severity on one scale; "" where the vendor gives none. Derived from the vendor's word, never from a score."""
 
-FixState = Literal["fixed", "open", "undetermined", "no-fix-planned"]
+FixState = Literal["fixed", "open", "undetermined", "no-fix-planned", "not-affected"]
 
 _CVE = re.compile(r"\bCVE-[0-9]{4}-[0-9]{4,19}\b")
 _MAX_TITLE_CHARS = 1_000
@@ -189,6 +189,29 @@ def each_record(
             rejected.add(place, str(exc))
             continue
         yield from made
+
+
+class Decoder(Generic[Made]):
+    """Decodes records of one shape; what is null counts as absent, for feeds write both."""
+
+    def __init__(self, shape: type[Made]) -> None:
+        self._shape = shape
+        self._decoder = msgspec.json.Decoder(shape)
+
+    def decode(self, raw: bytes | msgspec.Raw) -> Made:
+        """Raises msgspec.DecodeError."""
+        try:
+            return self._decoder.decode(raw)
+        except msgspec.ValidationError:
+            return msgspec.convert(_without_nulls(msgspec.json.decode(raw)), self._shape, strict=False)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nulls(each) for name, each in value.items() if each is not None}
+    if isinstance(value, list):
+        return [_without_nulls(each) for each in value if each is not None]
+    return value
 
 
 def _refuse_nul(record: object) -> None:

@@ -9,6 +9,7 @@ from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import quote
 
 import msgspec
 import psycopg
@@ -17,14 +18,14 @@ from patchbay_shared.bus import Bus
 from patchbay_shared.db import Database
 from patchbay_shared.errors import InvalidInput, PatchbayError
 from patchbay_shared.fetching.compression import open_decompressed
-from patchbay_shared.fetching.fetch import Document, Fetcher, Seen
+from patchbay_shared.fetching.fetch import Document, Fetcher, NotFound, Seen
 from patchbay_shared.log import get_logger
 from patchbay_shared.messages import ADVISORIES_CHANGED, AdvisoriesChanged, AdvisoryChange
 from patchbay_shared.settings import Settings
 from sqlalchemy import Connection
 
 from patchbay_errata import sources_table, store
-from patchbay_errata.advisory import Record, Rejected
+from patchbay_errata.advisory import Record, Rejected, moment
 from patchbay_errata.feeds import Feed, wanted_feeds
 from patchbay_errata.lifecycle import repository_table, small_table
 from patchbay_errata.sources import rocky
@@ -34,6 +35,9 @@ log = get_logger("errata")
 
 _PAGE_SIZE = 100
 _MAX_PAGES = 2_000
+_DOCUMENTS = 250
+"""Fetched in one crawl of a list, with those of the same second as the last."""
+_BETWEEN_BATCHES_SECONDS = 5.0
 _STORES: dict[str, Callable[[Connection, str, Iterator[Any]], store.Outcome]] = {
     "advisories": store.store_advisories,
     "cves": store.store_cves,
@@ -41,6 +45,11 @@ _STORES: dict[str, Callable[[Connection, str, Iterator[Any]], store.Outcome]] = 
     "exploit-scores": lambda connection, _, records: store.store_exploit_scores(connection, records),
     "lifecycles": lambda connection, _, records: store.store_lifecycles(connection, records),
 }
+_ADDING: dict[str, Callable[[Connection, str, Iterator[Any]], store.Outcome]] = {
+    "advisories": lambda connection, name, records: store.store_advisories(connection, name, records, whole=False),
+    "cves": lambda connection, name, records: store.store_cves(connection, name, records, whole=False),
+}
+"""For feeds of which not everything is at hand: nothing is removed."""
 
 
 class _Fetched(msgspec.Struct):
@@ -52,6 +61,12 @@ class _Fetched(msgspec.Struct):
     last_modified: str | None
     incomplete: str = ""
     """What is missing, for people; nothing is removed then."""
+    cursor: str = ""
+    """Of a list of documents: up to where they are here."""
+    waiting_count: int = 0
+    """Documents that the next crawls are for."""
+    gone: list[tuple[str, str]] = []
+    """Documents that could not be fetched, and why."""
 
 
 class Crawler:
@@ -96,9 +111,9 @@ class Crawler:
             tempfile.TemporaryDirectory(prefix="patchbay-feed-", dir=self._settings.sync_temp_dir or None) as folder,
             closing(Fetcher(self._settings)) as fetcher,
         ):
-            fetch = self._fetch_pages if feed.paged else self._fetch
+            fetch = self._fetch_pages if feed.paged else self._fetch_listed if feed.listed else self._fetch
             fetched = fetch(fetcher, feed, row, Path(folder))
-            if fetched is None or not fetched.paths:
+            if fetched is None or not (fetched.paths or fetched.gone):
                 with self._database.transaction() as connection:
                     sources_table.finish_unchanged(
                         connection,
@@ -158,6 +173,36 @@ class Crawler:
     def _page(self, fetcher: Fetcher, feed: Feed, number: int, seen: Seen | None) -> Document | None:
         return fetcher.document(f"{feed.url}?page={number}&size={_PAGE_SIZE}", seen=seen)
 
+    def _fetch_listed(self, fetcher: Fetcher, feed: Feed, row: SourceRow, folder: Path) -> _Fetched | None:
+        """The documents that changed since the last crawl, the longest changed first, at most a batch of them."""
+        assert feed.listed is not None  # noqa: S101  (for mypy: the caller has asked)
+        seen = Seen(row.etag, row.last_modified) if row.current else None
+        listing = fetcher.document(feed.url, seen=seen)
+        if listing is None:
+            return None
+        cursor = row.cursor if row.parser_version == sources_table.PARSER_VERSION else ""
+        fetched = _Fetched([], listing.sha256, listing.etag, listing.last_modified, cursor=cursor)
+        if row.current and listing.sha256 == row.sha256:
+            return fetched
+        since = moment(cursor) if cursor else None
+        due = sorted((at, path) for path, at in feed.listed(listing.data) if since is None or at > since)
+        batch = [each for n, each in enumerate(due) if n < _DOCUMENTS or each[0] == due[_DOCUMENTS - 1][0]]
+        base = feed.url.rpartition("/")[0]
+        for number, (at, path) in enumerate(batch):
+            target = folder / f"document-{number}"
+            try:
+                document = fetcher.document(f"{base}/{quote(path)}", seen=None)
+                target.write_bytes(document.data if document is not None else b"")
+                fetched.paths.append(target)
+            except (NotFound, InvalidInput) as exc:
+                fetched.gone.append((path, str(exc)))
+            fetched.cursor = at.isoformat()
+        fetched.waiting_count = len(due) - len(batch)
+        if fetched.waiting_count:
+            fetched.etag = fetched.last_modified = None
+            fetched.sha256 = b""
+        return fetched
+
     def _store(self, feed: Feed, fetched: _Fetched, after: timedelta) -> store.Outcome | None:
         rejected = Rejected()
         records = self._records(feed, fetched, rejected)
@@ -165,8 +210,8 @@ class Crawler:
             if not sources_table.still_leased(connection, feed.name, self._owner):
                 log.warning("feed_lease_lost", feed=feed.name)
                 return None
-            if fetched.incomplete:
-                outcome = store.store_advisories(connection, feed.name, records, whole=False)  # type: ignore[arg-type]  # paged feeds are advisories
+            if fetched.incomplete or feed.listed:
+                outcome = _ADDING[feed.kind](connection, feed.name, records)
             else:
                 outcome = _STORES[feed.kind](connection, feed.name, records)
             if rejected.count and not outcome.record_count:
@@ -180,7 +225,8 @@ class Crawler:
                 outcome=outcome,
                 rejected=rejected,
                 message=_explanation(fetched, outcome, rejected),
-                after=after,
+                after=timedelta(seconds=_BETWEEN_BATCHES_SECONDS) if fetched.waiting_count else after,
+                cursor=fetched.cursor,
             )
         log.info(
             "feed_stored",
@@ -193,9 +239,16 @@ class Crawler:
         return outcome
 
     def _records(self, feed: Feed, fetched: _Fetched, rejected: Rejected) -> Iterator[Record]:
+        for place, reason in fetched.gone:
+            rejected.add(place, reason)
         for path in fetched.paths:
-            with closing(self._open(feed, path)) as stream:
-                yield from feed.read(stream, rejected)
+            try:
+                with closing(self._open(feed, path)) as stream:
+                    yield from feed.read(stream, rejected)
+            except InvalidInput as exc:
+                if not feed.listed:
+                    raise
+                rejected.add(path.name, str(exc))
             path.unlink()
 
     def _open(self, feed: Feed, path: Path) -> BinaryIO:
@@ -204,6 +257,8 @@ class Crawler:
 
 def _explanation(fetched: _Fetched, outcome: store.Outcome, rejected: Rejected) -> str:
     parts = []
+    if fetched.waiting_count:
+        parts.append(f"{fetched.waiting_count} more documents are to be fetched.")
     if fetched.incomplete:
         parts.append(f"The list is not whole: {fetched.incomplete}.")
     if outcome.kept_count:

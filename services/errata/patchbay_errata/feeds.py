@@ -1,6 +1,7 @@
 """Every feed that is crawled: its name, canonical address, reader, and how often it is looked at."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import BinaryIO, Literal, Protocol
 
 import msgspec
@@ -9,7 +10,7 @@ from patchbay_shared.settings import Settings, comma_separated
 
 from patchbay_errata.advisory import Record, Rejected
 from patchbay_errata.lifecycle import distro_info
-from patchbay_errata.sources import alma, arch, centos, cve, debian, exploits, gentoo, osv, rocky, ubuntu
+from patchbay_errata.sources import alma, arch, centos, csaf, cve, debian, exploits, gentoo, osv, oval, rocky, ubuntu
 
 _HOUR = 3_600
 _FIRST_NVD_YEAR = 2002
@@ -23,7 +24,7 @@ Read = Callable[[BinaryIO, Rejected], Iterator[Record]]
 
 
 class Feed(msgspec.Struct, frozen=True):
-    """One document that is fetched, or with `paged` one list of pages."""
+    """One document that is fetched, with `paged` a list of pages, with `listed` a list of documents."""
 
     name: str
     group: str
@@ -33,6 +34,12 @@ class Feed(msgspec.Struct, frozen=True):
     kind: Kind = "advisories"
     every_seconds: int = _HOUR
     paged: bool = False
+    listed: Callable[[bytes], list[tuple[str, datetime]]] | None = None
+    """Reads the document at `url` as a list of others: paths beside it, and when each changed."""
+
+
+def _cve_document(stream: BinaryIO, rejected: Rejected) -> Iterator[Record]:
+    yield cve.record(stream.read())
 
 
 class _Parser(Protocol):
@@ -96,6 +103,14 @@ def known_feeds(this_year: int) -> list[Feed]:
             centos.errata,
             every_seconds=24 * _HOUR,
         ),
+        Feed(
+            "suse-csaf",
+            "suse",
+            "https://ftp.suse.com/pub/projects/security/csaf/changes.csv",
+            _whole(csaf.document),
+            listed=csaf.changes,
+        ),
+        *(Feed(name, "oval", url, oval.definitions, every_seconds=12 * _HOUR) for name, url in _oval()),
         *(
             Feed(
                 f"osv-{name.lower().replace('%20', '-')}",
@@ -126,6 +141,14 @@ def known_feeds(this_year: int) -> list[Feed]:
             for year in range(this_year, _FIRST_NVD_YEAR - 1, -1)
         ),
         Feed(
+            "cve-list",
+            "cvelist",
+            "https://raw.githubusercontent.com/CVEProject/cvelistV5/main/cves/deltaLog.json",
+            _cve_document,
+            kind="cves",
+            listed=cve.changes,
+        ),
+        Feed(
             "cisa-kev",
             "kev",
             "https://www.cisa.gov/sites/default/files/feeds/known_exploited_vulnerabilities.json",
@@ -153,6 +176,26 @@ def known_feeds(this_year: int) -> list[Feed]:
             for ecosystem in ("debian", "ubuntu")
         ),
     ]
+
+
+def _oval() -> Iterator[tuple[str, str]]:
+    for codename in ("bullseye", "bookworm", "trixie"):
+        yield f"oval-debian-{codename}", f"https://www.debian.org/security/oval/oval-definitions-{codename}.xml.bz2"
+    for codename in ("focal", "jammy", "noble"):
+        yield (
+            f"oval-ubuntu-{codename}",
+            f"https://security-metadata.canonical.com/oval/com.ubuntu.{codename}.usn.oval.xml.bz2",
+        )
+    for major in _ALMA_MAJORS:
+        yield f"oval-alma-{major}", f"https://repo.almalinux.org/security/oval/org.almalinux.alsa-{major}.xml.bz2"
+    for name in (
+        "opensuse.leap.15.6",
+        "opensuse.tumbleweed",
+        "suse.linux.enterprise.12",
+        "suse.linux.enterprise.15",
+        "suse.linux.enterprise.16",
+    ):
+        yield f"oval-{name}", f"https://ftp.suse.com/pub/projects/security/oval/{name}-affected.xml.gz"
 
 
 def wanted_feeds(settings: Settings, this_year: int) -> dict[str, tuple[Feed, bool]]:

@@ -6,6 +6,7 @@
 | handlers, crawl | the timed job; one crawl of one feed |
 | advisory | the one model of records, and how a bad one is put aside |
 | sources/ | one file a feed: pure parsers |
+| updateinfo | the advisories that repo-sync read beside packages |
 | store, sources_table | SQL: the records by COPY; the feeds with their leases |
 | lifecycle | release calendars and the small table |
 | exposure | how many vulnerabilities each host has, and how many of them are overdue or waived |
@@ -17,6 +18,7 @@ from patchbay_shared.service import Context, Job, Service, Workers
 from patchbay_errata.crawl import Crawler
 from patchbay_errata.exposure import count_exposures
 from patchbay_errata.handlers import crawl_due
+from patchbay_errata.updateinfo import read_updateinfo
 
 _LOOK_EVERY_SECONDS = 5.0
 
@@ -27,6 +29,7 @@ def workers(context: Context) -> Workers:
     return Workers(
         jobs=[
             Job("crawl-feeds", _LOOK_EVERY_SECONDS, crawl_due(crawler)),
+            Job("read-updateinfo", _LOOK_EVERY_SECONDS, read_updateinfo(context.database)),
             Job("count-exposures", _LOOK_EVERY_SECONDS, count_exposures(context.database)),
         ]
     )
@@ -36,6 +39,8 @@ SERVICE = Service(
     name="errata",
     summary="Gathers advisories, CVEs, scores, lifecycles.",
     reads=(
+        "repository",
+        "repository_index",
         "host",
         "package",
         "package_set",

@@ -12,7 +12,7 @@ from patchbay_errata.store import Outcome
 
 LEASE_SECONDS = 1_800.0
 """Longer than any feed takes: the fetch is bounded by PATCHBAY_FETCH_TOTAL_SECONDS for each file."""
-PARSER_VERSION = 1
+PARSER_VERSION = 2
 """Raised when parsers learn to read more of a feed: it is then read again although it did not change."""
 _FIRST_RETRY_SECONDS = 60
 
@@ -26,6 +26,8 @@ class SourceRow(msgspec.Struct, frozen=True):
     sha256: bytes | None
     parser_version: int
     failure_count: int
+    cursor: str = ""
+    """Of a list of documents: the time of the last one that is stored."""
 
     @property
     def current(self) -> bool:
@@ -40,7 +42,7 @@ def register(connection: Connection, feeds: Mapping[str, tuple[Feed, bool]]) -> 
             INSERT INTO errata_source AS s (name, url, enabled)
             SELECT * FROM unnest(CAST(:names AS text[]), CAST(:urls AS text[]), CAST(:enabled AS boolean[]))
             ON CONFLICT (name) DO UPDATE SET url = EXCLUDED.url, enabled = EXCLUDED.enabled,
-                etag = NULL, last_modified = NULL, sha256 = NULL, next_check_at = now()
+                etag = NULL, last_modified = NULL, sha256 = NULL, cursor = '', next_check_at = now()
             WHERE (s.url, s.enabled) <> (EXCLUDED.url, EXCLUDED.enabled)
         """),
         {
@@ -59,16 +61,17 @@ def claim_due(connection: Connection, owner: str) -> SourceRow | None:
                 leased_until = now() + make_interval(secs => CAST(:seconds AS double precision))
             WHERE name = (
                 SELECT name FROM errata_source
-                WHERE enabled AND next_check_at <= now() AND (leased_until IS NULL OR leased_until < now())
+                WHERE enabled AND repository_id IS NULL AND next_check_at <= now()
+                  AND (leased_until IS NULL OR leased_until < now())
                 ORDER BY next_check_at, name LIMIT 1 FOR UPDATE SKIP LOCKED)
-            RETURNING name, etag, last_modified, sha256, parser_version, failure_count
+            RETURNING name, etag, last_modified, sha256, parser_version, failure_count, cursor
         """),
         {"owner": owner, "seconds": LEASE_SECONDS},
     ).one_or_none()
     if row is None:
         return None
     sha256 = None if row.sha256 is None else bytes(row.sha256)
-    return SourceRow(row.name, row.etag, row.last_modified, sha256, row.parser_version, row.failure_count)
+    return SourceRow(row.name, row.etag, row.last_modified, sha256, row.parser_version, row.failure_count, row.cursor)
 
 
 def still_leased(connection: Connection, name: str, owner: str) -> bool:
@@ -106,6 +109,7 @@ def finish_stored(
     rejected: Rejected,
     message: str,
     after: timedelta,
+    cursor: str = "",
 ) -> None:
     """The feed was read and stored, in this same transaction."""
     connection.execute(
@@ -113,6 +117,7 @@ def finish_stored(
             UPDATE errata_source SET state = :state, message = :message, etag = :etag, last_modified = :last_modified,
                 sha256 = :sha256, record_count = :record_count, rejected_count = :rejected_count,
                 rejected = CAST(:rejected AS jsonb), failure_count = 0, parser_version = :parser_version,
+                cursor = :cursor,
                 checked_at = now(), changed_at = CASE WHEN :changed THEN now() ELSE changed_at END,
                 next_check_at = now() + :after, lease_owner = NULL, leased_until = NULL
             WHERE name = :name
@@ -128,6 +133,7 @@ def finish_stored(
             "rejected_count": rejected.count,
             "rejected": msgspec.json.encode(rejected.samples).decode().replace("\\u0000", ""),
             "parser_version": PARSER_VERSION,
+            "cursor": cursor,
             "changed": outcome.changed,
             "after": after,
         },

@@ -65,9 +65,16 @@ class Outcome(msgspec.Struct):
 
 
 def store_advisories(
-    connection: Connection, source: str, records: Iterable[Advisory], *, whole: bool = True
+    connection: Connection,
+    source: str,
+    records: Iterable[Advisory],
+    *,
+    whole: bool = True,
+    announce: bool = True,
 ) -> Outcome:
     """Make the source's advisories those of `records`; with `whole` off, none is removed.
+
+    With `announce` off nobody is to be told: neither are generations raised nor packages named.
 
     A record that repeats an id is stored beside the first as its next part.
     """
@@ -91,7 +98,7 @@ def store_advisories(
             _write(connection, source, batch, known, outcome)
             batch.clear()
     _write(connection, source, batch, known, outcome)
-    outcome.record_count = len(seen)
+    outcome.record_count = len(seen if whole else seen | known.keys())
     if whole:
         gone = [number for number in known if number not in seen]
         if _suspicious(len(gone), len(known)):
@@ -99,6 +106,8 @@ def store_advisories(
         else:
             _touch(outcome.touched, _remove(connection, gone))
             outcome.removed_count = len(gone)
+    if not announce:
+        outcome.touched.clear()
     outcome.generations = _raise_generations(connection, outcome.touched)
     return outcome
 
@@ -194,8 +203,8 @@ def _raise_generations(connection: Connection, touched: Touched) -> dict[tuple[s
     return {(row.ecosystem, row.distro_release): row.generation for row in rows}
 
 
-def store_cves(connection: Connection, source: str, records: Iterable[CveRecord]) -> Outcome:
-    """Make the source's CVEs those of `records`."""
+def store_cves(connection: Connection, source: str, records: Iterable[CveRecord], *, whole: bool = True) -> Outcome:
+    """Make the source's CVEs those of `records`; with `whole` off, none is removed."""
     rows = connection.execute(text("SELECT id, digest FROM cve WHERE source = :source"), {"source": source})
     known: dict[str, int] = {row.id: row.digest for row in rows}
     outcome = Outcome()
@@ -220,8 +229,8 @@ def store_cves(connection: Connection, source: str, records: Iterable[CveRecord]
         if len(batch) >= _BATCH:
             flush()
     flush()
-    outcome.record_count = len(seen)
-    gone = [number for number in known if number not in seen]
+    outcome.record_count = len(seen if whole else seen | known.keys())
+    gone = [number for number in known if number not in seen] if whole else []
     if _suspicious(len(gone), len(known)):
         outcome.kept_count = len(gone)
     else:

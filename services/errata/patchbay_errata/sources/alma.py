@@ -8,6 +8,7 @@ from patchbay_shared.errors import InvalidInput
 
 from patchbay_errata.advisory import (
     Advisory,
+    Decoder,
     Fix,
     Rejected,
     checked,
@@ -46,9 +47,9 @@ class _OldDate(msgspec.Struct, rename={"milliseconds": "$date"}):
 
 
 class _Advisory(msgspec.Struct):
-    issued_date: float | _OldDate
-    type: str
-    title: str
+    issued_date: float | _OldDate | None = None
+    type: str = ""
+    title: str = ""
     id: str = ""
     updateinfo_id: str = ""
     updated_date: float | _OldDate | None = None
@@ -68,7 +69,7 @@ def errata(data: bytes, rejected: Rejected, *, major: str) -> Iterator[Advisory]
         found = decoded(data, list[msgspec.Raw], "AlmaLinux's errata")
     else:
         found = decoded(data, _Full, "AlmaLinux's errata").data
-    decoder = msgspec.json.Decoder(_Advisory)
+    decoder = Decoder(_Advisory)
 
     def advisory(raw: msgspec.Raw) -> Iterator[Advisory]:
         yield _read(decoder.decode(raw), major)
@@ -90,7 +91,7 @@ def _read(raw: _Advisory, major: str) -> Advisory:
             title=raw.title,
             description=raw.description or "",
             url=next((each.href for each in raw.references if each.type == "self"), ""),
-            issued_at=_moment(raw.issued_date),
+            issued_at=None if raw.issued_date is None else _moment(raw.issued_date),
             updated_at=None if raw.updated_date is None else _moment(raw.updated_date),
             fixes=tuple(_fix(package, major) for package in raw.packages if package.arch not in {"src", "nosrc"}),
             cves=cves_in(*(each.id for each in raw.references)),

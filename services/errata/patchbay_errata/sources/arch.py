@@ -4,15 +4,15 @@ from collections.abc import Iterator
 
 import msgspec
 
-from patchbay_errata.advisory import Advisory, Fix, Rejected, checked, cves_in, decoded, each_record, level
+from patchbay_errata.advisory import Advisory, Decoder, Fix, Rejected, checked, cves_in, decoded, each_record, level
 
 
 class _Group(msgspec.Struct):
     name: str
     packages: list[str]
     status: str
-    severity: str
-    affected: str
+    severity: str = ""
+    affected: str = ""
     type: str = ""
     fixed: str | None = None
     issues: list[str] = []
@@ -25,7 +25,7 @@ def issues(data: bytes, rejected: Rejected) -> Iterator[Advisory]:
     "Not affected" groups fix nothing. The tracker gives no dates. Raises InvalidInput.
     """
     groups = decoded(data, list[msgspec.Raw], "Arch's security tracker")
-    decoder = msgspec.json.Decoder(_Group)
+    decoder = Decoder(_Group)
 
     def group(raw: msgspec.Raw) -> Iterator[Advisory]:
         yield _advisory(decoder.decode(raw))

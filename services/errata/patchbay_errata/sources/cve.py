@@ -1,11 +1,22 @@
 """CVE records: the CVE list's JSON 5, one document each, and NVD's 2.0 feeds and API pages."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import msgspec
 from patchbay_shared.errors import InvalidInput
 
-from patchbay_errata.advisory import CveRecord, Metric, Rejected, cves_in, decoded, each_record, moment, plain
+from patchbay_errata.advisory import (
+    CveRecord,
+    Decoder,
+    Metric,
+    Rejected,
+    cves_in,
+    decoded,
+    each_record,
+    moment,
+    plain,
+)
 from patchbay_errata.sources.cvss_metric import metric
 
 _MAX_DESCRIPTION_CHARS = 20_000
@@ -91,6 +102,42 @@ def record(data: bytes) -> CveRecord:
     )
 
 
+class _Changed(msgspec.Struct, rename="camel"):
+    cve_id: str
+    date_updated: str = ""
+
+
+class _Delta(msgspec.Struct, rename="camel"):
+    fetch_time: str = ""
+    new: list[_Changed] = []
+    updated: list[_Changed] = []
+
+
+def changes(data: bytes) -> list[tuple[str, datetime]]:
+    """`deltaLog.json` (or one `delta.json`) of the CVE list: where each changed record is below `cves/`, and when.
+
+    The path follows from the id, not from the link that stands beside it. Raises InvalidInput.
+    """
+    whole = data.lstrip()[:1] == b"["
+    deltas = decoded(data, list[_Delta], "The CVE list") if whole else [decoded(data, _Delta, "The CVE list")]
+    newest: dict[str, datetime] = {}
+    for delta in deltas:
+        for each in (*delta.new, *delta.updated):
+            try:
+                at = moment(each.date_updated or delta.fetch_time)
+                path = _path(_checked_id(each.cve_id))
+            except InvalidInput:
+                continue
+            newest[path] = max(at, newest.get(path, at))
+    return sorted(newest.items(), key=lambda item: item[1], reverse=True)
+
+
+def _path(number: str) -> str:
+    """2024/1xxx/CVE-2024-1234.json"""
+    _, year, serial = number.split("-")
+    return f"{year}/{serial[:-3]}xxx/{number}.json"
+
+
 class _NvdRating(msgspec.Struct, rename="camel"):
     cvss_data: _Vector
     source: str = ""
@@ -110,8 +157,8 @@ class _Weakness(msgspec.Struct, rename="camel"):
 
 class _NvdCve(msgspec.Struct, rename="camel"):
     id: str
-    published: str
-    last_modified: str
+    published: str = ""
+    last_modified: str = ""
     vuln_status: str = ""
     descriptions: list[_Text] = []
     metrics: _NvdMetrics = msgspec.field(default_factory=_NvdMetrics)
@@ -129,7 +176,7 @@ class _NvdPage(msgspec.Struct, rename="camel"):
 def nvd(data: bytes, rejected: Rejected) -> Iterator[CveRecord]:
     """A feed or API page of NVD, format 2.0. Raises InvalidInput."""
     entries = decoded(data, _NvdPage, "NVD's feed").vulnerabilities
-    decoder = msgspec.json.Decoder(_NvdEntry)
+    decoder = Decoder(_NvdEntry)
 
     def entry(raw: msgspec.Raw) -> Iterator[CveRecord]:
         yield _nvd_record(decoder.decode(raw).cve)
@@ -150,8 +197,8 @@ def _nvd_record(raw: _NvdCve) -> CveRecord:
         id=_checked_id(raw.id),
         state="rejected" if raw.vuln_status == "Rejected" else "published",
         description=_english(raw.descriptions),
-        published_at=moment(raw.published),
-        updated_at=moment(raw.last_modified),
+        published_at=moment(raw.published) if raw.published else None,
+        updated_at=moment(raw.last_modified) if raw.last_modified else None,
         metrics=tuple(dict.fromkeys(metrics)),
         cwes=tuple(dict.fromkeys(word for word in words if word.startswith("CWE-"))),
     )

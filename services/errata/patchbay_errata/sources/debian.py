@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 from patchbay_shared.errors import InvalidInput
 
-from patchbay_errata.advisory import Advisory, Fix, Rejected, checked, decoded, each_record, level
+from patchbay_errata.advisory import Advisory, Decoder, Fix, Rejected, checked, decoded, each_record, level
 
 _HEADER = re.compile(r"\[\s*([^\]]+?)\s*\]\s+(\S+)\s*(.*)")
 _FIX = re.compile(r"\[([^\]]+)\]\s+-\s+(\S+)\s+(\S+)")
@@ -99,13 +99,13 @@ _Tracker = dict[Annotated[str, msgspec.Meta(min_length=1)], dict[str, msgspec.Ra
 def tracker(data: bytes, rejected: Rejected) -> Iterator[Advisory]:
     """The tracker's JSON: {source: {CVE: {releases: {codename: …}}}}; one record per source and CVE.
 
-    A `fixed_version` of 0 says that the release never was affected, so that there is nothing to fix;
-    releases of which all say so are left out. TEMP- and -XXXX ids are placeholders and left out as well.
+    A `fixed_version` of 0 says that the release never was affected: there is nothing to fix, and that is said.
+    TEMP- and -XXXX ids are placeholders and left out as well.
     Raises InvalidInput.
     """
     sources = decoded(data, dict[str, msgspec.Raw], "Debian's security tracker")
     entries = msgspec.json.Decoder(dict[str, msgspec.Raw])
-    entry = msgspec.json.Decoder(_Entry)
+    entry = Decoder(_Entry)
     for source, raw in sources.items():
         try:
             named = entries.decode(raw)
@@ -120,9 +120,7 @@ def _is_cve(text: str) -> bool:
     return text.startswith("CVE-") and text.rpartition("-")[2].isdigit()
 
 
-def _tracked(
-    source: str, cve: str, raw: msgspec.Raw, *, decoder: "msgspec.json.Decoder[_Entry]"
-) -> Iterator[Advisory]:
+def _tracked(source: str, cve: str, raw: msgspec.Raw, *, decoder: "Decoder[_Entry]") -> Iterator[Advisory]:
     entry = decoder.decode(raw)
     fixes = []
     urgency = ""
@@ -130,9 +128,11 @@ def _tracked(
         urgency = urgency or release.urgency
         if release.status == "resolved":
             if release.fixed_version in {"0", "0:0"}:
+                fixes.append(Fix("debian", codename, source, "source", state="not-affected"))
                 continue
             if not release.fixed_version:
-                raise InvalidInput(f"{codename} is resolved without a fixed version")
+                fixes.append(Fix("debian", codename, source, "source", state="undetermined", note="resolved"))
+                continue
             fixes.append(Fix("debian", codename, source, "source", release.fixed_version, note=release.urgency))
         elif release.status == "open":
             planned = not (release.nodsa or release.urgency in {"unimportant", "end-of-life"})

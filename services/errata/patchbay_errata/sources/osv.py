@@ -12,7 +12,7 @@ from io import BytesIO
 import msgspec
 from patchbay_shared.errors import InvalidInput
 
-from patchbay_errata.advisory import Advisory, Fix, Rejected, checked, cves_in, each_record, moment
+from patchbay_errata.advisory import Advisory, Decoder, Fix, Rejected, checked, cves_in, each_record, moment
 from patchbay_errata.lifecycle import codename_of
 from patchbay_errata.sources.csaf import suse_release
 
@@ -48,7 +48,7 @@ class _Reference(msgspec.Struct):
 
 class _Osv(msgspec.Struct):
     id: str
-    modified: str
+    modified: str = ""
     summary: str = ""
     details: str = ""
     published: str = ""
@@ -60,7 +60,7 @@ class _Osv(msgspec.Struct):
     references: list[_Reference] | None = None
 
 
-_decoder = msgspec.json.Decoder(_Osv)
+_decoder = Decoder(_Osv)
 
 
 def archive(data: bytes, rejected: Rejected) -> Iterator[Advisory]:

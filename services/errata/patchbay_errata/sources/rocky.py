@@ -6,7 +6,18 @@ from collections.abc import Iterator
 import msgspec
 from patchbay_shared.errors import InvalidInput
 
-from patchbay_errata.advisory import Advisory, Fix, Rejected, checked, cves_in, decoded, each_record, level, moment
+from patchbay_errata.advisory import (
+    Advisory,
+    Decoder,
+    Fix,
+    Rejected,
+    checked,
+    cves_in,
+    decoded,
+    each_record,
+    level,
+    moment,
+)
 
 NEVRA = re.compile(r"(?P<name>.+)-(?P<evr>(?:\d+:)?[^-:]+-[^-]+)\.(?P<arch>[^.-]+)\Z")
 _MAJOR = re.compile(r"\bRocky Linux (\d+)\b")
@@ -19,17 +30,17 @@ class _Cve(msgspec.Struct):
 
 class _Package(msgspec.Struct):
     nevra: str
-    product_name: str
+    product_name: str = ""
     module_name: str | None = None
     module_stream: str | None = None
 
 
 class _Advisory(msgspec.Struct):
     name: str
-    kind: str
-    severity: str
-    synopsis: str
-    published_at: str
+    kind: str = ""
+    severity: str = ""
+    synopsis: str = ""
+    published_at: str = ""
     updated_at: str | None = None
     description: str = ""
     cves: list[_Cve] = []
@@ -51,7 +62,7 @@ def page(data: bytes) -> Page:
 
 def advisories(data: bytes, rejected: Rejected) -> Iterator[Advisory]:
     """The advisories of one page. Raises InvalidInput."""
-    decoder = msgspec.json.Decoder(_Advisory)
+    decoder = Decoder(_Advisory)
 
     def advisory(raw: msgspec.Raw) -> Iterator[Advisory]:
         yield _read(decoder.decode(raw))
@@ -85,7 +96,7 @@ def _read(raw: _Advisory) -> Advisory:
             title=raw.synopsis,
             description=raw.description,
             url=f"https://errata.rockylinux.org/{raw.name}",
-            issued_at=moment(raw.published_at),
+            issued_at=moment(raw.published_at) if raw.published_at else None,
             updated_at=moment(raw.updated_at) if raw.updated_at else None,
             fixes=tuple(fixes),
             cves=cves_in(*(each.cve for each in raw.cves)),

@@ -5,7 +5,17 @@ from collections.abc import Iterator
 import msgspec
 from patchbay_shared.errors import InvalidInput
 
-from patchbay_errata.advisory import Advisory, Fix, Rejected, checked, cves_in, decoded, each_record, from_epoch
+from patchbay_errata.advisory import (
+    Advisory,
+    Decoder,
+    Fix,
+    Rejected,
+    checked,
+    cves_in,
+    decoded,
+    each_record,
+    from_epoch,
+)
 
 
 class _Version(msgspec.Struct):
@@ -20,8 +30,8 @@ class _Release(msgspec.Struct):
 
 
 class _Notice(msgspec.Struct):
-    title: str
-    timestamp: float
+    title: str = ""
+    timestamp: float | None = None
     releases: dict[str, _Release] = {}
     id: str = ""
     isummary: str | None = ""
@@ -36,7 +46,7 @@ def notices(data: bytes, rejected: Rejected) -> Iterator[Advisory]:
     bugs among the CVEs are left out. Raises InvalidInput.
     """
     every = decoded(data, dict[str, msgspec.Raw], "Ubuntu's notice database")
-    decoder = msgspec.json.Decoder(_Notice)
+    decoder = Decoder(_Notice)
 
     def notice(item: tuple[str, msgspec.Raw]) -> Iterator[Advisory]:
         key, raw = item
@@ -67,7 +77,7 @@ def _advisory(key: str, notice: _Notice) -> Advisory:
             title=notice.title,
             description=notice.description or notice.isummary or "",
             url=f"https://ubuntu.com/security/notices/USN-{number}",
-            issued_at=from_epoch(notice.timestamp),
+            issued_at=None if notice.timestamp is None else from_epoch(notice.timestamp),
             fixes=tuple(fixes),
             cves=cves_in(*notice.cves),
         )
