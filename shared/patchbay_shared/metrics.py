@@ -120,6 +120,12 @@ SYNC_SECONDS = Histogram(
     buckets=_SLOW,
 )
 SYNC_BYTES = Counter("patchbay_repository_sync_bytes_total", "Bytes fetched from mirrors.", registry=REGISTRY)
+SIGN_INS = Counter(
+    "patchbay_sign_ins_total",
+    "Attempts to sign in, by result: succeeded, failed, limited (too many failures from the address).",
+    ("result",),
+    registry=REGISTRY,
+)
 JOB_SECONDS = Histogram(
     "patchbay_job_seconds", "Time that a timed job took, by job.", ("timed_job",), registry=REGISTRY, buckets=_SLOW
 )
@@ -322,7 +328,7 @@ def catalogue() -> list[tuple[str, str, tuple[str, ...], str]]:
     measured = (
         HTTP_SECONDS, REPORTS_ACCEPTED, REPORTS_REFUSED, REPORT_BYTES, PUBLISH_SECONDS, PUBLISH_FAILURES,
         MESSAGE_SECONDS, REPORTS_HANDLED, REPORT_STAGE_SECONDS, EVALUATION_LAG_SECONDS, EVALUATIONS, SYNCS,
-        SYNC_SECONDS, SYNC_BYTES, JOB_SECONDS, JOB_FAILURES,
+        SYNC_SECONDS, SYNC_BYTES, SIGN_INS, JOB_SECONDS, JOB_FAILURES,
     )  # fmt: skip
     found = []
     for each in measured:

@@ -92,6 +92,33 @@ class Settings:
     )
     session_seconds: int = _setting(43_200, "How long a browser session lasts.")
     password_min_length: int = _setting(12, "Fewest characters of a password that somebody chooses.")
+    sign_in_failures_per_address: int = _setting(
+        30, "Failed attempts to sign in from one address (IPv6: from one /64) in a quarter of an hour; 0: any number."
+    )
+    second_factor_roles: str = _setting(
+        "", "Comma-separated roles whose accounts must have a second factor (TOTP), as admin,operator."
+    )
+    oidc_issuer: str = _setting(
+        "",
+        "Issuer of the OpenID Connect provider at which people may sign in; empty: none. Redirect URI:"
+        " PUBLIC_URL/sign-in/oidc/callback.",
+    )
+    oidc_client_id: str = _setting("", "Patchbay's client id at that provider.")
+    oidc_client_secret: str = _setting("", "Patchbay's client secret; empty: a public client.", secret=True)
+    oidc_name: str = _setting("OpenID Connect", "What to call the provider on the sign-in page.")
+    oidc_scopes: str = _setting("openid profile email", "Scopes asked for, a space between.")
+    oidc_username_claim: str = _setting("preferred_username", "Claim that a new account is called by.")
+    oidc_roles_claim: str = _setting(
+        "groups", "Claim that roles follow from; with dots for one inside another, as realm_access.roles."
+    )
+    oidc_roles: str = _setting(
+        "",
+        "Comma-separated value=role pairs for that claim; the first that holds counts, at each sign-in. Empty: the"
+        " account's own role.",
+    )
+    oidc_auto_provision: bool = _setting(
+        False, "Make an account for whoever signs in at the provider and has a role by PATCHBAY_OIDC_ROLES."
+    )
     engine_threads: int = _setting(1, "Report-handling threads of an update-engine process.")
     kept_reports: int = _setting(2, "Reports of each host that are kept as they arrived, the newest ones.")
     kept_report_days: int = _setting(30, "How long reports are kept as they arrived.")

@@ -34,7 +34,9 @@ from patchbay_api.repositories import repositories
 from patchbay_api.resource import PREFIX
 from patchbay_api.roles import roles
 from patchbay_api.sbom import sbom
+from patchbay_api.second_factor import second_factor
 from patchbay_api.sessions import sessions
+from patchbay_api.single_sign_on import single_sign_on
 from patchbay_api.syncs import syncs
 from patchbay_api.tokens import tokens
 from patchbay_api.trends import trends
@@ -42,7 +44,9 @@ from patchbay_api.users import users
 
 RESOURCES = (
     sessions,
+    single_sign_on,
     own_account,
+    second_factor,
     users,
     roles,
     tokens,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from flask import g, request
 from patchbay_shared import asker
 from patchbay_shared.service import Context
+from patchbay_shared.settings import Settings, comma_separated
 from sqlalchemy import RowMapping
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
@@ -30,7 +31,7 @@ class Principal:
     api_token: str | None = None
     """The name of the API token; None: a session."""
     restriction: str = ""
-    """Why this session may only be used for the own account: password; empty: it is not so."""
+    """Why this session may only be used for the first steps: password or second-factor; empty: it is not so."""
     second_factor: bool = False
 
 
@@ -84,8 +85,13 @@ def asked_from(context: Context) -> tuple[str, str]:
     return header or (request.remote_addr or "", (request.user_agent.string or "")[:200])
 
 
-def person_of(found: RowMapping, hashed: bytes) -> Principal:
-    """The principal of a row of `session_owner`."""
+def second_factor_required(settings: Settings, role: str) -> bool:
+    """Whether accounts of a role must have a second factor."""
+    return role in comma_separated(settings.second_factor_roles)
+
+
+def person_of(settings: Settings, found: RowMapping, hashed: bytes) -> Principal:
+    """The principal of a row of `session_owner`. Who has no password leaves second factors to the provider."""
     scopes = (tuple(found["scope"]),) if found["scope"] is not None else ()
     granted = permissions_of(found["role"], found["role_permissions"])
     return Principal(
@@ -95,9 +101,16 @@ def person_of(found: RowMapping, hashed: bytes) -> Principal:
         permissions=within(granted, scoped=bool(scopes)),
         scopes=scopes,
         token_hash=hashed,
-        restriction="password" if found["must_change_password"] else "",
+        restriction=_restriction(settings, found),
         second_factor=found["second_factor"],
     )
+
+
+def _restriction(settings: Settings, found: RowMapping) -> str:
+    if found["must_change_password"]:
+        return "password"
+    lacking = found["has_password"] and not found["second_factor"]
+    return "second-factor" if lacking and second_factor_required(settings, found["role"]) else ""
 
 
 def _of_session(context: Context, token: str) -> Principal:
@@ -108,7 +121,7 @@ def _of_session(context: Context, token: str) -> Principal:
             accounts.touch_session(connection, hashed)
     if found is None:
         raise unauthorized("The session has ended; sign in again.")
-    return person_of(found, hashed)
+    return person_of(context.settings, found, hashed)
 
 
 def _of_api_token(context: Context, token: str) -> Principal:
@@ -151,4 +164,5 @@ def _require(principal: Principal, permission: str) -> None:
 
 _FIRST = {
     "password": "Choose a password of your own first: POST /api/v1/me/password.",
+    "second-factor": "Your role needs a second factor; set one up first: POST /api/v1/me/second-factor.",
 }

@@ -1,20 +1,29 @@
 """Signing in and out, and the sessions that are open."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import abort
 from marshmallow import Schema, fields, validate
+from patchbay_shared import metrics
 from patchbay_shared.tables import user_session
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping
+from werkzeug.exceptions import TooManyRequests, Unauthorized
 
 from patchbay_api.accounts import LONGEST_PASSWORD, new_token, password_holds, refreshed_hash
 from patchbay_api.auditing import about
 from patchbay_api.auth import Principal, asked_from, person_of, principal, token_hash, unauthorized
 from patchbay_api.paging import STORABLE, Key, Moment, Page, PageQuery, fetch_page, page_of
 from patchbay_api.resource import Resource, context
+from patchbay_api.second_factors import holds as code_holds
 from patchbay_api.store import accounts as store
+from patchbay_api.store import second_factors
 
 sessions = Resource("sessions", "Who may ask: signing in and out.")
+
+
+SECOND_HALF_SECONDS = 300
+"""For as long a code may be given after the password."""
 
 
 class SignIn(Schema):
@@ -43,7 +52,10 @@ class Person(Schema):
     second_factor = fields.Boolean(required=True)
     restriction = fields.String(
         required=True,
-        metadata={"description": "password: one has to be chosen before anything else; empty: nothing is due."},
+        metadata={
+            "description": "What is due before anything else: password, second-factor (one has to be set up) or code "
+            "(POST /sessions/second-factor finishes signing in); empty: nothing."
+        },
     )
 
 
@@ -52,6 +64,34 @@ class Session(Person):
 
     token = fields.String(required=True, metadata={"description": "Send as `Authorization: Bearer <token>`."})
     expires_at = fields.AwareDateTime(required=True)
+
+
+class SignedIn(Person):
+    """A session, or the first half of one."""
+
+    token = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Send as `Authorization: Bearer <token>`; null: a code is needed first."},
+    )
+    pending_token = fields.String(
+        required=True, allow_none=True, metadata={"description": "For POST /sessions/second-factor; else null."}
+    )
+    expires_at = fields.AwareDateTime(required=True)
+
+
+class SecondHalf(Schema):
+    """The code that is still needed."""
+
+    pending_token = fields.String(
+        required=True, validate=[validate.Length(1, 200), validate.Regexp(STORABLE)], load_only=True
+    )
+    code = fields.String(
+        required=True,
+        validate=[validate.Length(1, 40), validate.Regexp(STORABLE)],
+        load_only=True,
+        metadata={"description": "Of the authenticator, or a recovery code."},
+    )
 
 
 class OpenSession(Schema):
@@ -72,28 +112,64 @@ class Ended(Schema):
     count = fields.Integer(required=True)
 
 
-@sessions.post("/sessions", Session, status=201, body=SignIn, permission="public")
+@sessions.post("/sessions", SignedIn, status=201, body=SignIn, permission="public", errors=(429,))
 def sign_in(body: dict[str, str]) -> dict[str, Any]:
     """Sign in.
 
     After five failures in a row each further one makes the account wait: 30 seconds, doubling up to 15
     minutes. The answer is the same, and as late, for a wrong password, a waiting account and an unknown user.
+    An account with a second factor gets a `pending_token` first.
     """
-    database, username = context().database, body["username"].strip().lower()
-    with database.transaction() as connection:
-        account = store.begin_attempt(connection, username)
+    username = body["username"].strip().lower()
     about(object_id=username, credential="password")
+    source = _count_attempt()
+    with context().database.transaction() as connection:
+        account = store.begin_attempt(connection, username)
     holds = password_holds(account["password_hash"] if account else None, body["password"])
     if account is None or not holds:
-        raise unauthorized(
+        raise _failed(
             "User name and password do not match, or the account waits after too many failures; "
             "check both, and try again in a while."
         )
-    about(object_id=username, actor=username, credential="password", opened="session")
-    with database.transaction() as connection:
-        refreshed = refreshed_hash(account["password_hash"], body["password"])
+    refreshed = refreshed_hash(account["password_hash"], body["password"])
+    with context().database.transaction() as connection:
+        second_factors.take_back_attempt(connection, source)
+        if account["second_factor"]:
+            about(object_id=username, credential="password", asked_for="code")
+            store.forget_attempt(connection, account["id"])
+            return _first_half(connection, account)
+        about(object_id=username, actor=username, credential="password", opened="session")
         store.sign_in_succeeded(connection, account["id"], password_hash=refreshed)
-        return opened_session(connection, account["id"])
+        opened = opened_session(connection, account["id"])
+    metrics.SIGN_INS.labels("succeeded").inc()
+    return {**opened, "pending_token": None}
+
+
+@sessions.post("/sessions/second-factor", Session, status=201, body=SecondHalf, permission="public", errors=(429,))
+def finish_sign_in(body: dict[str, str]) -> dict[str, Any]:
+    """Finish signing in with a code, or with a recovery code. Failures count as wrong passwords do."""
+    hashed = token_hash(body["pending_token"])
+    about(credential="second factor")
+    source = _count_attempt()
+    with context().database.transaction() as connection:
+        found = second_factors.pending(connection, hashed, kind="second-factor")
+        account = store.begin_attempt(connection, found["username"]) if found else None
+    if found is None or account is None:
+        raise _failed("The sign-in took too long, or the account waits after too many failures; begin again.")
+    about(object_id=account["username"], credential="second factor")
+    with context().database.transaction() as connection:
+        right = code_holds(connection, context().settings.secret_key, account["id"], body["code"])
+    if not right:
+        raise _failed("The code is not right, or was used already; wait for the next one.")
+    about(object_id=account["username"], actor=account["username"], credential="second factor", opened="session")
+    with context().database.transaction() as connection:
+        if not second_factors.end(connection, hashed):
+            raise _failed("The sign-in is over; begin again.")
+        second_factors.take_back_attempt(connection, source)
+        store.sign_in_succeeded(connection, account["id"], password_hash=None)
+        opened = opened_session(connection, account["id"])
+    metrics.SIGN_INS.labels("succeeded").inc()
+    return opened
 
 
 @sessions.delete("/sessions/current", permission="first-steps")
@@ -161,7 +237,50 @@ def opened_session(connection: Connection, user_id: int) -> dict[str, Any]:
     found = store.session_owner(connection, hashed)
     if found is None:
         raise unauthorized("The account has just been disabled.")
-    return {"token": token, "expires_at": expires_at, **described(person_of(found, hashed))}
+    return {"token": token, "expires_at": expires_at, **described(person_of(context().settings, found, hashed))}
+
+
+def _first_half(connection: Connection, account: RowMapping) -> dict[str, Any]:
+    pending_token = new_token("pbp")
+    second_factors.begin(
+        connection,
+        token_hash(pending_token),
+        kind="second-factor",
+        seconds=SECOND_HALF_SECONDS,
+        user_id=account["id"],
+    )
+    return {
+        "username": account["username"],
+        "role": "",
+        "permissions": [],
+        "scopes": [],
+        "api_token": None,
+        "second_factor": True,
+        "restriction": "code",
+        "token": None,
+        "pending_token": pending_token,
+        "expires_at": datetime.now(UTC) + timedelta(seconds=SECOND_HALF_SECONDS),
+    }
+
+
+def _count_attempt() -> str:
+    """Count an attempt by its address before it is judged. Raises TooManyRequests above the limit."""
+    limit = context().settings.sign_in_failures_per_address
+    source = second_factors.source_of(asked_from(context())[0])
+    with context().database.transaction() as connection:
+        count = second_factors.count_attempt(connection, source)
+    if limit and count > limit:
+        metrics.SIGN_INS.labels("limited").inc()
+        raise TooManyRequests(
+            "Too many failed attempts to sign in from this address; wait a quarter of an hour.",
+            retry_after=int(second_factors.WINDOW.total_seconds()),
+        )
+    return source
+
+
+def _failed(detail: str) -> Unauthorized:
+    metrics.SIGN_INS.labels("failed").inc()
+    return unauthorized(detail)
 
 
 def described(person: Principal) -> dict[str, Any]:

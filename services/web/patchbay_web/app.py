@@ -96,7 +96,7 @@ def app_of(settings: Settings) -> Flask:
         )
     app = Flask("patchbay_web")
     app.extensions["patchbay_settings"] = settings
-    app.extensions["patchbay_api"] = client = Api(settings.api_url or settings.base_url)
+    app.extensions["patchbay_api"] = client = Api(settings.api_url or settings.base_url, session.asker_header)
     app.config.update(
         SECRET_KEY=settings.secret_key,
         SESSION_COOKIE_NAME="patchbay_form",
@@ -109,6 +109,7 @@ def app_of(settings: Settings) -> Flask:
     CSRFProtect(app)
     _bound_requests(app, limit=max(2, settings.http_threads // 2))
     add_health(app, {"api": client.ping})
+    app.before_request(account.first_step)
     for pages in PAGES:
         app.register_blueprint(pages)
     _add_errors(app)

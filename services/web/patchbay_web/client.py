@@ -1,6 +1,7 @@
 """The pages' only source: the API over HTTP, asked with the session token of the person who looks."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import requests
@@ -27,7 +28,9 @@ class Refused(PatchbayError):
 class Api:
     """The API at `base_url`; one kept-alive connection a thread."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, more_headers: Callable[[], dict[str, str]] = dict) -> None:
+        """`more_headers` gives what else each request carries."""
+        self._more_headers = more_headers
         self._base_url = base_url.rstrip("/") + "/api/v1"
         self._local = threading.local()
 
@@ -54,7 +57,9 @@ class Api:
         self._ask("GET", "/openapi.json", None)
 
     def _ask(self, method: str, path: str, token: str | None, **arguments: Any) -> Any:
-        headers = tracing.headers() | ({"Authorization": f"Bearer {token}"} if token else {})
+        headers = tracing.headers() | self._more_headers()
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
         # An idle connection may have been closed at the other end: a read is asked again, an action is not,
         # so it gets a fresh connection.
         session = self._session() if method == "GET" else _new_session()

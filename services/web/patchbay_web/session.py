@@ -3,7 +3,8 @@
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Response, current_app, redirect, request, session, url_for
+from flask import Response, current_app, has_request_context, redirect, request, session, url_for
+from patchbay_shared import asker
 from patchbay_shared.settings import Settings
 
 from patchbay_web.client import Api, SignedOut
@@ -19,6 +20,14 @@ def settings() -> Settings:
     """The settings of the running application."""
     found: Settings = current_app.extensions["patchbay_settings"]
     return found
+
+
+def asker_header() -> dict[str, str]:
+    """Tells the API which browser a request is for, in a way that only web can."""
+    if not has_request_context():
+        return {}
+    browser = asker.signed(settings().secret_key, request.remote_addr or "", request.user_agent.string or "")
+    return {asker.HEADER: browser}
 
 
 def cookie_name() -> str:

@@ -78,7 +78,10 @@ def begin_attempt(connection: Connection, username: str) -> RowMapping | None:
                 ),
             )
             .returning(
-                user_account.c.id, user_account.c.username, user_account.c.password_hash, user_account.c.created_at
+                user_account.c.id,
+                user_account.c.username,
+                user_account.c.password_hash,
+                has_second_factor.label("second_factor"),
             )
         )
         .mappings()
@@ -131,6 +134,7 @@ def session_owner(connection: Connection, token_hash: bytes) -> RowMapping | Non
                 *principal_columns,
                 user_account.c.must_change_password,
                 has_second_factor.label("second_factor"),
+                (user_account.c.password_hash != "").label("has_password"),
                 (user_session.c.last_used_at < func.now() - TOUCH_AFTER).label("idle"),
             )
             .select_from(with_role.join(user_session, user_session.c.user_id == user_account.c.id))

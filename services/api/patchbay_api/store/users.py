@@ -56,6 +56,11 @@ def user_by_id(connection: Connection, user_id: int) -> RowMapping | None:
     return connection.execute(users().where(user_account.c.id == user_id)).mappings().one_or_none()
 
 
+def user_of_subject(connection: Connection, subject: str) -> RowMapping | None:
+    """The account that is linked to this subject of OpenID Connect."""
+    return connection.execute(users().where(oidc_identity.c.subject == subject)).mappings().one_or_none()
+
+
 def add_user(connection: Connection, **values: Any) -> int | None:
     """The id of a new account; None if the name is taken."""
     statement = insert(user_account).values(**values).on_conflict_do_nothing()
