@@ -20,6 +20,7 @@ JUDGING_REPOSITORIES_CHANGED = "judging-repositories.changed"
 HOST_EVALUATED = "host.evaluated"
 EVALUATION_REQUESTED = "evaluation.requested"
 REPORT_REPROCESS_REQUESTED = "report.reprocess-requested"
+HOST_REMOVED = "host.removed"
 DEAD_LETTERS_REQUESTED = "dead-letters.requested"
 MESSAGE_DEAD = "message.dead"
 
@@ -37,7 +38,7 @@ RECALCULATION = QueueSpec(
     "update-engine.recalculation", (REPOSITORY_CHANGED, ADVISORIES_CHANGED, JUDGING_REPOSITORIES_CHANGED)
 )
 OPERATOR = QueueSpec(
-    "update-engine.operator", (EVALUATION_REQUESTED, REPORT_REPROCESS_REQUESTED, DEAD_LETTERS_REQUESTED)
+    "update-engine.operator", (EVALUATION_REQUESTED, REPORT_REPROCESS_REQUESTED, HOST_REMOVED, DEAD_LETTERS_REQUESTED)
 )
 REFUSALS = QueueSpec("update-engine.refusals", (REPORT_REFUSED,))
 SYNC_NUDGES = QueueSpec("repo-sync.nudges", (REPOSITORY_REFERENCED, SYNC_REQUESTED, REPOSITORY_OPERATED))
@@ -137,6 +138,12 @@ class ReprocessRequested(msgspec.Struct, frozen=True):
     """Body of REPORT_REPROCESS_REQUESTED: a kept report is to be stored and judged again."""
 
     receipt_id: UUID
+
+
+class HostRemoved(msgspec.Struct, frozen=True):
+    """Body of HOST_REMOVED: an operator has removed a host (`host_removal`)."""
+
+    host_id: UUID
 
 
 class DeadLettersRequested(msgspec.Struct, frozen=True):

@@ -83,7 +83,7 @@ MESSAGE_SECONDS = Histogram(
 )
 REPORTS_HANDLED = Counter(
     "patchbay_reports_handled_total",
-    "Reports that the engine has handled, by result: unchanged, evaluated, superseded.",
+    "Reports that the engine has handled, by result: unchanged, evaluated, superseded, refused (of a removed host).",
     ("result",),
     registry=REGISTRY,
 )

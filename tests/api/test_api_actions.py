@@ -1,6 +1,7 @@
 """What an operator can ask for, and what then travels on the bus."""
 
 import threading
+import uuid
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -10,7 +11,15 @@ import pytest
 from flask.testing import FlaskClient
 from patchbay_shared.bus import Bus, Delivery, Subscription
 from patchbay_shared.db import Database
-from patchbay_shared.messages import OPERATOR, SYNC_NUDGES, EvaluationRequested, QueueSpec, RepositoryNudge
+from patchbay_shared.messages import (
+    OPERATOR,
+    SYNC_NUDGES,
+    EvaluationRequested,
+    HostRemoved,
+    QueueSpec,
+    RepositoryNudge,
+)
+from sqlalchemy import text
 
 
 @pytest.fixture
@@ -75,6 +84,25 @@ def test_evaluate_nudges_the_engine(
 
     assert answer.status_code == 202
     assert msgspec.json.decode(next_message(OPERATOR).body, type=EvaluationRequested).host_ids == [host_id]
+
+
+def test_removing_a_host_ends_it(
+    ask: Callable[[str], FlaskClient],
+    fleet: Any,
+    next_message: Callable[[QueueSpec], Delivery],
+    database: Database,
+) -> None:
+    """204; who removed it is noted, and the engine is told."""
+    host_id = fleet.hosts["db-01.example.com"]
+
+    assert ask("viewer").delete(f"/api/v1/hosts/{host_id}").status_code == 403
+    assert ask("operator").delete(f"/api/v1/hosts/{host_id}").status_code == 204
+    assert msgspec.json.decode(next_message(OPERATOR).body, type=HostRemoved).host_id == host_id
+    with database.transaction() as connection:
+        assert connection.execute(text("SELECT host_id, removed_by FROM host_removal")).all() == [
+            (host_id, "operator")
+        ]
+    assert ask("operator").delete(f"/api/v1/hosts/{uuid.uuid4()}").status_code == 404
 
 
 def test_a_new_enrolment_token_is_shown_once(ask: Callable[[str], FlaskClient]) -> None:

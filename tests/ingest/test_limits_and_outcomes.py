@@ -108,6 +108,46 @@ def test_protocol_1_is_told_the_verdict_with_its_echo(ingest_with: IngestWith) -
     assert "Outstanding updates: 0, of which security fixes: 0." in answer.text
 
 
+def remove(ingest: Ingest, host_id: str) -> None:
+    """What the API does."""
+    with ingest.owner.transaction() as connection:
+        connection.execute(text("INSERT INTO host_removal (host_id, removed_by) VALUES (:id, 'op')"), {"id": host_id})
+
+
+def test_a_removed_hosts_token_ends_and_it_enrols_as_another_host(
+    ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """401; the machine may come back, but not as what was removed."""
+    monkeypatch.setattr("patchbay_ingest.identity.RECHECK_SECONDS", 0.0)
+    before = enrol(ingest).json
+    assert report(ingest, before["token"]).status_code == 202
+    remove(ingest, before["host_id"])
+
+    assert report(ingest, before["token"]).status_code == 401
+    again = enrol(ingest).json
+    assert again["host_id"] != before["host_id"]
+    assert report(ingest, again["token"]).status_code == 202
+
+
+def test_a_removed_host_of_a_shared_token_comes_back_as_another_host(
+    ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A patchman-client cannot enrol: it is its name, and a new host once the old one was removed."""
+    monkeypatch.setattr("patchbay_ingest.identity.RECHECK_SECONDS", 0.0)
+    form = {"host": "h", "arch": "x86_64", "kernel": "6", "os": "Debian 12.11", "report": "false",
+            "packages": "'bash' '' '5' '1' 'amd64' 'deb'"}  # fmt: skip
+
+    def upload() -> str:
+        assert ingest.client.post(f"/t/{FLEET_TOKEN}/reports/upload/", data=form).status_code == 204
+        return str(ingest.queue.headers[-1].host_id)
+
+    first = upload()
+    remove(ingest, first)
+    second = upload()
+
+    assert upload() == second != first
+
+
 def test_a_token_lets_in_only_so_many_hosts(ingest: Ingest) -> None:
     """use_limit; a host that enrols again does not count twice, a client's host counts too."""
     token = ingest.add_token("pbe_two-hosts", use_limit=2)

@@ -32,6 +32,7 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     messages.HOST_EVALUATED: messages.HostEvaluated,
     messages.EVALUATION_REQUESTED: messages.EvaluationRequested,
     messages.REPORT_REPROCESS_REQUESTED: messages.ReprocessRequested,
+    messages.HOST_REMOVED: messages.HostRemoved,
     messages.DEAD_LETTERS_REQUESTED: messages.DeadLettersRequested,
 }
 """Type of each body that is JSON."""

@@ -11,7 +11,13 @@ import pytest
 from patchbay_shared.bus import Delivery
 from patchbay_shared.db import Database
 from patchbay_shared.errors import InvalidInput, Unavailable
-from patchbay_shared.messages import DeadLettersRequested, ReportReceived, ReportRefused, ReprocessRequested
+from patchbay_shared.messages import (
+    DeadLettersRequested,
+    HostRemoved,
+    ReportReceived,
+    ReportRefused,
+    ReprocessRequested,
+)
 from patchbay_shared.receipts import new_receipt_id
 from patchbay_shared.report import ReportPackage, ReportRepository
 from patchbay_update_engine.requests import Requests
@@ -228,6 +234,42 @@ def test_a_request_that_nobody_handles_is_refused(bench: IntakeBench) -> None:
     """It becomes a dead letter, not silence."""
     with pytest.raises(InvalidInput, match=r"'no\.such'"):
         bench.ask("no.such", DeadLettersRequested("discard", []))
+
+
+def remove(bench: IntakeBench, host_id: uuid.UUID) -> None:
+    """What the API does."""
+    with bench.owner.transaction() as connection:
+        connection.execute(text("INSERT INTO host_removal (host_id, removed_by) VALUES (:id, 'op')"), {"id": host_id})
+
+
+def test_a_removed_host_is_forgotten_but_for_its_receipts(bench: IntakeBench) -> None:
+    """Its report that is kept, its history and what was concluded of it go with it."""
+    receipt_id = bench.report(host_report("bash-1.0-1"))
+    bench.report(host_report("bash-1.1-1"))
+    other = uuid.uuid4()
+    bench.report(host_report("bash-1.0-1"), host_id=other)
+    remove(bench, bench.host_id)
+
+    bench.ask("host.removed", HostRemoved(bench.host_id))
+
+    assert bench.rows("SELECT id FROM host") == [(other,)]
+    assert bench.rows("SELECT DISTINCT host_id FROM report_body") == [(other,)]
+    assert bench.rows("SELECT count(*) FROM package_event") == [(0,)]
+    assert bench.rows("SELECT state FROM receipt WHERE id = :id", id=receipt_id) == [("evaluated",)]
+
+
+def test_a_report_under_way_does_not_bring_a_removed_host_back(bench: IntakeBench) -> None:
+    """It was accepted before the host was removed: its receipt says what became of it."""
+    bench.report(host_report("bash-1.0-1"))
+    remove(bench, bench.host_id)
+    bench.engine.remove_hosts(threading.Event())
+
+    receipt_id = bench.report(host_report("bash-1.0-1"))
+
+    assert bench.rows("SELECT id FROM host") == []
+    [(state, reason)] = bench.rows("SELECT state, reason FROM receipt WHERE id = :id", id=receipt_id)
+    assert state == "refused"
+    assert "removed by op" in reason
 
 
 def test_hosts_with_one_machine_id_are_flagged_as_clones(bench: IntakeBench) -> None:

@@ -6,10 +6,11 @@ from uuid import UUID
 import msgspec
 from flask import abort
 from marshmallow import Schema, fields
-from patchbay_shared.messages import EVALUATION_REQUESTED, EvaluationRequested
+from patchbay_shared.messages import EVALUATION_REQUESTED, HOST_REMOVED, EvaluationRequested, HostRemoved
 from patchbay_shared.tables import host
 from sqlalchemy import Connection, RowMapping
 
+from patchbay_api.auth import principal
 from patchbay_api.host_query import SORTS, HostQuery, filtered_hosts
 from patchbay_api.paging import Key, Page, fetch_page, page_of
 from patchbay_api.resource import Resource, context
@@ -224,6 +225,18 @@ def evaluate_host(host_id: UUID) -> dict[str, Any]:
     message = EvaluationRequested(host_ids=[host_id])
     context().bus.publish(EVALUATION_REQUESTED, msgspec.json.encode(message))
     return {"id": host_id, "requested": "evaluation"}
+
+
+@hosts.delete("/hosts/<uuid:host_id>", permission="hosts.operate")
+def remove_host(host_id: UUID) -> None:
+    """Remove a host: its tokens end, reports under way are refused, and only its receipts stay.
+
+    It comes back as another host if it enrols again, or reports again with a token that hosts share.
+    """
+    with context().database.transaction() as connection:
+        host_or_404(connection, host_id)
+        store.note_removal(connection, host_id, by=principal().username)
+    context().bus.publish(HOST_REMOVED, msgspec.json.encode(HostRemoved(host_id)))
 
 
 def host_or_404(connection: Connection, host_id: UUID) -> RowMapping:

@@ -8,6 +8,7 @@ what operators ask for, which repo-sync and update-engine act on.
 from patchbay_shared.messages import (
     DEAD_LETTERS_REQUESTED,
     EVALUATION_REQUESTED,
+    HOST_REMOVED,
     JUDGING_REPOSITORIES_CHANGED,
     REPORT_REPROCESS_REQUESTED,
     REPOSITORY_OPERATED,
@@ -65,6 +66,7 @@ SERVICE = Service(
         "user_session",
         "enrolment_token",
         "host_approval",
+        "host_removal",
         "mirror_access",
         "os_group",
         "os_group_repository",
@@ -86,6 +88,7 @@ SERVICE = Service(
     publishes=(
         DEAD_LETTERS_REQUESTED,
         EVALUATION_REQUESTED,
+        HOST_REMOVED,
         JUDGING_REPOSITORIES_CHANGED,
         REPORT_REPROCESS_REQUESTED,
         REPOSITORY_OPERATED,

@@ -166,7 +166,7 @@ class Identity:
                 found = store.credentials(connection, [token_hash]).get(token_hash)
         except (Unavailable, Unauthenticated):
             return None
-        return found.host_id if found is not None and not found.revoked else None
+        return found.host_id if found is not None and not (found.revoked or found.removed) else None
 
     def enrol(self, token: str, *, hostname: str, machine_id: str, peer: str) -> tuple[Caller, str]:
         """Exchange an enrolment token for a host and its token. Raises Unauthenticated, Forbidden.
@@ -202,7 +202,7 @@ class Identity:
         def ask() -> _Speaker | None:
             with self._database.transaction() as connection:
                 found = store.credentials(connection, [token_hash]).get(token_hash)
-                if found is not None and not found.revoked and not found.shared_token:
+                if found is not None and not (found.revoked or found.removed or found.shared_token):
                     return _Speaker(caller=Caller(found.host_id, list(found.tags), found.pending))
                 enrolment = self._enrolment(connection, token_hash)
                 return _Speaker(enrolment=enrolment) if enrolment else None
@@ -222,6 +222,11 @@ class Identity:
                 found = store.credentials(connection, [token_hash]).get(token_hash)
                 if found is None:
                     self._let_in(connection, token_hash, hostname, enrolment)
+                    found = store.credentials(connection, [token_hash])[token_hash]
+                elif found.removed and not found.revoked:
+                    store.readmit_shared(
+                        connection, host_id=uuid.uuid4(), token_hash=token_hash, pending=self._approve_hosts
+                    )
                     found = store.credentials(connection, [token_hash])[token_hash]
             if found.revoked:
                 return None

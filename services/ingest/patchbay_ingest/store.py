@@ -4,7 +4,15 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from patchbay_shared.tables import enrolment_token, evaluation, host_approval, host_credential, receipt, verdict
+from patchbay_shared.tables import (
+    enrolment_token,
+    evaluation,
+    host_approval,
+    host_credential,
+    host_removal,
+    receipt,
+    verdict,
+)
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -29,8 +37,13 @@ _usable: ColumnElement[bool] = and_(
 _pending: ColumnElement[bool] = and_(host_credential.c.pending, host_approval.c.host_id.is_(None))
 
 
+_removed: ColumnElement[bool] = (
+    select(host_removal.c.host_id).where(host_removal.c.host_id == host_credential.c.host_id).exists()
+)
+
+
 def credentials(connection: Connection, token_hashes: Collection[bytes]) -> dict[bytes, Row[Any]]:
-    """Token hash to (host_id, revoked, pending, shared_token, tags) of those that are known.
+    """Token hash to (host_id, revoked, removed, pending, shared_token, tags) of those that are known.
 
     A host that shares an enrolment token with others may report for as long as that token may be used.
     """
@@ -43,6 +56,7 @@ def credentials(connection: Connection, token_hashes: Collection[bytes]) -> dict
             host_credential.c.token_hash,
             host_credential.c.host_id,
             revoked.label("revoked"),
+            _removed.label("removed"),
             _pending.label("pending"),
             host_credential.c.shared_token,
             func.coalesce(enrolment_token.c.tags, text("'{}'::text[]")).label("tags"),
@@ -94,7 +108,7 @@ def enrolled_host(connection: Connection, *, hostname: str, machine_id: str, tok
     name = func.lower(host_credential.c.hostname)
     return connection.scalar(
         select(host_credential.c.host_id)
-        .where(name == hostname.lower(), or_(same_machine, reported))
+        .where(name == hostname.lower(), or_(same_machine, reported), not_(_removed))
         .order_by(same_machine.desc(), host_credential.c.enrolled_at.desc())
         .limit(1)
     )
@@ -144,6 +158,15 @@ def add_shared_credential(
             pending=pending,
         )
         .on_conflict_do_nothing()
+    )
+
+
+def readmit_shared(connection: Connection, *, host_id: UUID, token_hash: bytes, pending: bool) -> None:
+    """Take a host that was removed, and reports again with its shared token, for another one."""
+    connection.execute(
+        update(host_credential)
+        .where(host_credential.c.token_hash == token_hash, _removed)
+        .values(host_id=host_id, pending=pending, enrolled_at=func.now())
     )
 
 

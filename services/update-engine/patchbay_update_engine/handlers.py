@@ -101,6 +101,10 @@ class Engine:
                 )
                 metrics.REPORTS_HANDLED.labels("superseded").inc()
                 return
+            if host is None and (reason := store.removal_of(connection, header.host_id)):
+                store.store_receipt(connection, header, "refused", reason=reason, again=again)
+                metrics.REPORTS_HANDLED.labels("refused").inc()
+                return
             ids: dict[bytes, int] = {}
             if report.packages is not None:
                 installed, ids = store_package_set(connection, report.packages, self._packages)
@@ -236,6 +240,13 @@ class Engine:
                 header = msgspec.json.decode(str(headers["report"]), type=ReportReceived)
                 store.store_receipt(connection, header, "refused", reason=error)
         log.error("message_buried", queue=queue, routing_key=routing_key or REPORT_RECEIVED, error=error)
+
+    def remove_hosts(self, stop: threading.Event) -> None:
+        """HOST_REMOVED, and its sweep: forget the hosts that operators have removed; their receipts stay."""
+        with self._database.transaction() as connection:
+            removed = store.remove_hosts(connection)
+        if removed:
+            log.info("hosts_removed", count=removed)
 
     def clean(self, stop: threading.Event) -> None:
         """Remove what is past its retention."""

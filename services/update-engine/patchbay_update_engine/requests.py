@@ -1,5 +1,6 @@
 """What an operator asks of the engine: judge hosts again, process a kept report again, deal with dead letters."""
 
+import threading
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -10,6 +11,7 @@ from patchbay_shared.log import get_logger
 from patchbay_shared.messages import (
     DEAD_LETTERS_REQUESTED,
     EVALUATION_REQUESTED,
+    HOST_REMOVED,
     REPORT_REPROCESS_REQUESTED,
     DeadLettersRequested,
     ReprocessRequested,
@@ -31,6 +33,7 @@ class Requests:
         self._bus = bus
         self._handlers: dict[str, Callable[[Delivery], None]] = {
             EVALUATION_REQUESTED: engine.evaluation_requested,
+            HOST_REMOVED: lambda _: engine.remove_hosts(threading.Event()),
             REPORT_REPROCESS_REQUESTED: self.reprocess_requested,
             DEAD_LETTERS_REQUESTED: self.dead_letters_requested,
         }

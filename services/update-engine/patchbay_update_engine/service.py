@@ -22,6 +22,7 @@ def workers(context: Context) -> Workers:
         ],
         jobs=[
             Job("evaluate-stale", context.settings.sweep_seconds, engine.evaluate_stale),
+            Job("remove-hosts", context.settings.sweep_seconds, engine.remove_hosts),
             Job("clean", 3_600, engine.clean),
         ],
     )
@@ -37,6 +38,7 @@ SERVICE = Service(
         "advisory",
         "advisory_fix",
         "advisory_release",
+        "host_removal",
         "os_group",
         "os_group_repository",
         "os_variant_group",
@@ -66,6 +68,7 @@ SERVICE = Service(
         "judging-repositories.changed",
         "evaluation.requested",
         "report.reprocess-requested",
+        "host.removed",
         "dead-letters.requested",
         "message.dead",
     ),

@@ -49,6 +49,23 @@ def lock_host(connection: Connection, host_id: UUID, *, received_at: float) -> R
     ).one_or_none()
 
 
+def removal_of(connection: Connection, host_id: UUID) -> str:
+    """Why reports of a host are not stored: an operator has removed it. Else ""."""
+    found = connection.execute(
+        text("SELECT removed_by, removed_at FROM host_removal WHERE host_id = :id"), {"id": host_id}
+    ).one_or_none()
+    if found is None:
+        return ""
+    when = found.removed_at.strftime("%Y-%m-%d %H:%M UTC")
+    return f"This host was removed by {found.removed_by} on {when}; enrol it again if it is to report."
+
+
+def remove_hosts(connection: Connection) -> int:
+    """Forget hosts that operators have removed, and what is kept of them but their receipts; their number."""
+    connection.execute(text("DELETE FROM report_body WHERE host_id IN (SELECT host_id FROM host_removal)"))
+    return connection.execute(text("DELETE FROM host WHERE id IN (SELECT host_id FROM host_removal)")).rowcount
+
+
 def store_host(
     connection: Connection,
     header: ReportReceived,

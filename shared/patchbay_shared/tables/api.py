@@ -50,6 +50,15 @@ enrolment_token = Table(
     info={"writer": "api"},
 )
 
+host_removal = Table(
+    "host_removal",
+    metadata,
+    Column("host_id", Uuid, primary_key=True, comment="its tokens end, and its reports are refused"),
+    Column("removed_by", Text, nullable=False, comment="user name"),
+    at("removed_at", now=True),
+    info={"writer": "api"},
+)
+
 host_approval = Table(
     "host_approval",
     metadata,

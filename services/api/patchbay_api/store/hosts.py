@@ -13,6 +13,7 @@ from patchbay_shared.tables import (
     host_exposure,
     host_group,
     host_label,
+    host_removal,
     opinion,
     package,
     package_set,
@@ -32,6 +33,7 @@ from sqlalchemy import (
     func,
     select,
 )
+from sqlalchemy.dialects.postgresql import insert
 
 from patchbay_api.store.labels import all_tags, operator_tags
 
@@ -129,6 +131,11 @@ def hosts_by_ids(connection: Connection, ids: Sequence[UUID]) -> list[RowMapping
     """Those of `hosts`, in the order of the ids."""
     found = {row["id"]: row for row in connection.execute(hosts().where(host.c.id.in_(ids))).mappings()}
     return [found[each] for each in ids if each in found]
+
+
+def note_removal(connection: Connection, host_id: UUID, *, by: str) -> None:
+    """Note that an operator has removed a host; who was first stays."""
+    connection.execute(insert(host_removal).values(host_id=host_id, removed_by=by).on_conflict_do_nothing())
 
 
 def host_by_id(connection: Connection, host_id: UUID) -> RowMapping | None:
