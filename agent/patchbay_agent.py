@@ -1669,6 +1669,39 @@ def stale_services(host: Host, proc: str = "/proc", seconds: float = STALE_SECON
     return [found[name] for name in sorted(found)]
 
 
+def owner_of(manager: str, path: str) -> str:
+    """The package that has a file, by the package manager's own word; "" if none has it or the question failed.
+
+    A library whose name holds its whole version is gone after its update: the link that is named by its soname
+    is asked for then. dpkg knows a file by the path that its package used, before or after /usr was merged.
+    """
+    queries = {
+        "apt": ["dpkg-query", "-S"],
+        "dnf": ["rpm", "-qf", "--qf", "%{NAME}\\n"],
+        "zypper": ["rpm", "-qf", "--qf", "%{NAME}\\n"],
+        "pacman": ["pacman", "-Qqo"],
+    }
+    paths = [path, re.sub(r"(\.so\.\d+)\..*$", r"\1", path)]
+    if manager == "apt":
+        paths += [each[len("/usr") :] if each.startswith("/usr/") else "/usr" + each for each in paths]
+    for each in dict.fromkeys(paths) if manager in queries else ():
+        answer = Host.run(queries[manager] + [each])
+        if answer and not answer.startswith("diversion "):
+            return clip(re.split(r"[:,\n]", answer)[0].strip())
+    return ""
+
+
+def name_owners(manager: str, services: Optional[List[Json]], limit: int = 20) -> None:
+    """Note in the records of `stale_services` of which packages the replaced files are; at most `limit` files."""
+    owners: Dict[str, str] = {}
+    for service in services or []:
+        path = service["reason"].split(" has been replaced")[0]
+        if path not in owners and len(owners) < limit:
+            owners[path] = owner_of(manager, path)
+        if owners.get(path):
+            service["package"] = owners[path]
+
+
 # ---------------------------------------------------------------------------------------------------
 # The report
 
@@ -1748,6 +1781,7 @@ def collect(host: Host, *, manager: str = "", name: str = "", tags: Sequence[str
     # Below another root only a flag file can speak; its absence says nothing.
     report["reboot_required"] = bool(reasons) if host.live else (True if reasons else None)
     report["stale_services"] = stale_services(host)
+    name_owners(report["package_manager"], report["stale_services"])
     if name:
         report["hostname"] = name
     if not report["hostname"]:

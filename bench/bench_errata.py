@@ -21,7 +21,7 @@ from uuid import uuid4
 import msgspec
 import psycopg
 from figures import figure, shared_folder
-from patchbay_api.store.vulnerabilities import packages_judged_for
+from patchbay_api.store.vulnerabilities import TOUCHING, packages_judged_for
 from patchbay_errata.advisory import Rejected
 from patchbay_errata.feeds import wanted_feeds
 from patchbay_errata.sources import debian
@@ -38,7 +38,6 @@ SOURCES = 4_000
 CVES_A_SOURCE = 8
 HOSTS = 10_000
 PACKAGES_A_HOST = 800
-RANKS = range(5)
 
 
 def tracker(folder: Path) -> bytes:
@@ -142,7 +141,7 @@ def seed_fleet(uri: str) -> None:
 
 def cve_hosts(database: Database, cve: str) -> int:
     with database.transaction() as connection:
-        found = connection.execute(packages_judged_for(connection, cve).hosts(RANKS).order_by("hostname")).all()
+        found = connection.execute(packages_judged_for(connection, cve).hosts(TOUCHING).order_by("hostname")).all()
     return len(found)
 
 

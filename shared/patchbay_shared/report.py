@@ -170,6 +170,8 @@ class StaleService(msgspec.Struct, frozen=True, omit_defaults=True):
     name: Short
     pid: int | None = None
     reason: Text = ""
+    package: Short = ""
+    """Whose file was replaced, by the package manager's own word."""
 
 
 Packages = Annotated[list[ReportPackage], Meta(max_length=MAX_PACKAGES)]

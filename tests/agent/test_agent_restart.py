@@ -70,6 +70,29 @@ def test_each_service_is_reported_once(agent: Any, tmp_path: Path) -> None:
     assert found[1]["reason"] == "/usr/lib/x86_64-linux-gnu/libssl.so.3 has been replaced"
 
 
+@pytest.mark.parametrize(
+    ("manager", "known", "answer", "package"),
+    [
+        ("apt", "/lib/x86_64-linux-gnu/libssl.so.3", "libssl3:amd64: /lib/x86_64-linux-gnu/libssl.so.3\n", "libssl3"),
+        ("dnf", "/usr/lib/x86_64-linux-gnu/libssl.so.3", "openssl-libs\n", "openssl-libs"),
+        ("zypper", "/usr/lib/x86_64-linux-gnu/libssl.so.3", "libopenssl3\n", "libopenssl3"),
+        ("pacman", "/usr/lib/x86_64-linux-gnu/libssl.so.3", "openssl\n", "openssl"),
+        ("dnf", "/elsewhere", "other\n", ""),
+    ],
+)
+def test_a_replaced_file_names_its_package(
+    agent: Any, monkeypatch: pytest.MonkeyPatch, manager: str, known: str, answer: str, package: str
+) -> None:
+    """By the path of before /usr was merged, and by the soname where the versioned file is gone."""
+    monkeypatch.setattr(agent.Host, "run", lambda argv: answer if argv[-1] == known else None)
+    path = "/usr/lib/x86_64-linux-gnu/libssl.so.3.0.7"
+    services = [{"name": "nginx.service", "reason": path + " has been replaced"}]
+
+    agent.name_owners(manager, services)
+
+    assert services[0].get("package", "") == package
+
+
 @pytest.mark.usefixtures("as_root")
 def test_the_search_ends_in_time(agent: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A host with very many processes still reports."""

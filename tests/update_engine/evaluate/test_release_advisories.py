@@ -49,6 +49,20 @@ def test_an_advisory_makes_an_update_of_its_source_security() -> None:
     assert verdict.why.endswith("; it brings the fixes of DSA-1-1.")
 
 
+def test_an_update_of_a_signed_kernel_brings_the_fix_of_its_source() -> None:
+    """linux-image-… is built from linux-signed-amd64 6.1.119+1, the advisory names linux 6.1.119-1."""
+    verdict = judged(
+        "apt",
+        "linux-image-amd64 6.1.112-1",
+        "linux-image-amd64 6.1.119-1",
+        fix("DSA-1-1 linux 6.1.119-1"),
+        have={"source": "linux-signed-amd64", "source_version": "6.1.112+1"},
+        has={"source": "linux-signed-amd64", "source_version": "6.1.119+1"},
+    )
+
+    assert verdict.advisories == ("DSA-1-1",)
+
+
 def test_a_fix_that_is_installed_already_decides_nothing() -> None:
     """The bug-fix update after it is no security fix."""
     verdict = judged("apt", "bash 5.2-2", "bash 5.2-3", fix("DSA-1-1 bash 5.2-2"))
