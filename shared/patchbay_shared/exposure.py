@@ -108,6 +108,11 @@ def days(level: str) -> str:
     return f"coalesce(min(y.{level}_days) FILTER (WHERE y.scope <> 'fleet'), min(y.{level}_days), 0)"
 
 
+PLANNED = "SELECT set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true)"
+"""To be run in the transaction before `host_cves`: the sizes of its steps cannot be estimated, and a nested loop over
+two of them costs the square of a host's CVEs."""
+
+
 def host_cves(*, of_one_cve: bool = False) -> str:
     """SQL of one row a host and a CVE that its packages are named for, fixed ones as well.
 

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from flask import abort
 from marshmallow import Schema, fields, validate
-from patchbay_shared.exposure import STATES
+from patchbay_shared.exposure import PLANNED, STATES
 from patchbay_shared.tables import host
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from patchbay_api.hosts import host_or_404
 from patchbay_api.paging import Key, Number, Page, PageQuery, fetch_page, page_of, text_field
@@ -226,6 +226,7 @@ def list_host_cves(query: dict[str, Any], host_id: UUID) -> Page:
         statement = statement.where(rows.c.overdue == query["overdue"])
     with context().database.transaction() as connection:
         host_or_404(connection, host_id)
+        connection.execute(text(PLANNED))
         page = fetch_page(connection, statement, keys, sort=sort, limit=query["limit"], cursor=query.get("cursor"))
     return Page([{**row, "state": STATES[row["rank"]]} for row in page.items], page.next_cursor, page.total_count)
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 from patchbay_shared.db import Database
-from patchbay_shared.exposure import EXPOSED_TAGS, FIXED, LEVELS, RESTART, WAIVED, host_cves
+from patchbay_shared.exposure import EXPOSED_TAGS, FIXED, LEVELS, PLANNED, RESTART, WAIVED, host_cves
 from sqlalchemy import Connection, text
 
 BATCH = 50
@@ -83,6 +83,7 @@ def count_batch(connection: Connection) -> int:
     """
     stale = connection.execute(text(_STALE), {"batch": BATCH}).all()
     if stale:
+        connection.execute(text(PLANNED))
         connection.execute(
             text(_COUNT),
             {
