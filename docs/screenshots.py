@@ -19,9 +19,13 @@ HERE = Path(__file__).resolve().parent
 IMAGES = HERE / "images"
 EVERYTHING = HERE.parent / "build" / "screenshots"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
-SHOWN = {"dashboard": "/", "hosts": "/hosts?sort=-security", "host": "{host}", "cve": "{cve}"}
-ALL = {
-    **SHOWN,
+SHOWN = {("dashboard", "light"), ("dashboard", "dark"), ("dashboard", "phone"), ("host", "light")}
+"""Page and window of those in the handbook."""
+PAGES = {
+    "dashboard": "/",
+    "hosts": "/hosts?sort=-security",
+    "host": "{host}",
+    "cve": "{cve}",
     "host-cves": "{host}?tab=cves",
     "host-packages": "{host}?tab=packages",
     "host-timeline": "{host}?tab=timeline",
@@ -47,6 +51,7 @@ ALL = {
     "users": "/users",
     "roles": "/roles",
     "tokens": "/tokens",
+    "audit": "/audit",
     "settings": "/settings",
     "help": "/help",
     "help-verdicts": "/help/verdicts",
@@ -69,7 +74,9 @@ def main() -> int:
             page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
             sign_in(page, given.url, given.username, given.password)
             places = {"host": first(page, given.url, "/hosts?sort=-security"), "cve": first_cve(page, given.url)}
-            for name, path in (ALL if given.all else SHOWN).items():
+            for name, path in PAGES.items():
+                if not given.all and (name, window) not in SHOWN:
+                    continue
                 page.goto(given.url + path.format(**places), wait_until="networkidle")
                 page.screenshot(path=target / f"{name}-{window}.jpg", type="jpeg", quality=72)
             page.close()

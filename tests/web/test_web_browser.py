@@ -1,14 +1,18 @@
-"""One journey in a real browser: sign in, find the host, read why."""
+"""Journeys in a real browser, and every page at a desk and on a phone: no complaint, nothing too wide, accessible."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
+AXE = Path(__file__).parents[2] / "services" / "web" / "test_assets" / "axe.min.js"
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -17,6 +21,63 @@ ARGUMENTS = (
     "--disable-sync",
     "--no-first-run",
 )
+SIZES = {"wide": (1440, 1000), "phone": (390, 844)}
+HOSTILE = "<script>alert(1)</script>"
+HOST_TABS = (
+    "updates",
+    "cves",
+    "packages",
+    "timeline",
+    "compare",
+    "repositories",
+    "modules",
+    "labels",
+    "reports",
+    "facts",
+)
+PAGES = (
+    "/",
+    "/?arrange=1",
+    "/trends",
+    "/attention",
+    "/hosts",
+    "/hosts?show=security",
+    "/hosts?q=nothing",
+    "/hosts/add",
+    *(f"{{host}}?tab={tab}" for tab in HOST_TABS),
+    "{hostile}",
+    "/groups",
+    "/releases",
+    "/releases?tab=systems",
+    "/releases?tab=groups",
+    "/releases?tab=domains",
+    "/packages",
+    "/packages/openssl",
+    "/packages/openssl?tab=hosts",
+    "/advisories",
+    "/cves",
+    "/exceptions",
+    "/due-dates",
+    "/end-of-life",
+    "/repositories",
+    "{repository}",
+    "/mirror-access",
+    "/feeds",
+    "/queues",
+    "/reports",
+    "/dead-letters",
+    "/users",
+    "/roles",
+    "/tokens",
+    "/settings",
+    "/audit",
+    "/audit/verification",
+    "/search?q=web",
+    "/help",
+    "/help/verdicts",
+    "/help?q=mirror",
+)
+"""Every page that a menu or another page leads to."""
 
 pytestmark = [
     pytest.mark.browser,
@@ -24,49 +85,155 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(params=[(1440, 1000), (390, 844)], ids=["wide", "phone"])
-def page(request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A fresh browser window of a desk and of a phone, in a dark system."""
-    width, height = request.param
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    """A browser."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        yield browser.new_page(viewport={"width": width, "height": height}, color_scheme="dark")
-        browser.close()
+        made = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield made
+        made.close()
 
 
-def test_somebody_finds_out_why_a_package_is_outstanding(
-    page: Page, web: Flask, fleet: Any, serve: Callable[[Any], str]
-) -> None:
-    """Sign in, hosts, host, Why? - without an error in the console or a page that is too wide."""
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(serve(web) + "/hosts")
+@pytest.fixture
+def open_page(browser: Browser) -> Callable[..., Page]:
+    """A fresh window of a desk or a phone, in a light or dark system."""
 
+    def opened(size: str = "wide", scheme: Any = "dark") -> Page:
+        width, height = SIZES[size]
+        page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+        page.set_default_timeout(120_000)
+        return page
+
+    return opened
+
+
+@pytest.fixture
+def addresses(fleet: Any, fleet_seed: ModuleType) -> dict[str, str]:
+    """The pages of things that the seeded fleet has."""
+    return {
+        "host": f"/hosts/{fleet.hosts['web-01.example.com']}",
+        "hostile": f"/hosts/{fleet.hosts[HOSTILE]}",
+        "repository": f"/repositories/{fleet.repositories[fleet_seed.VENDOR.id]}",
+    }
+
+
+def sign_in(page: Page, url: str) -> None:
+    page.goto(url + "/sign-in")
     page.fill("#username", "admin")
     page.fill("#password", "correct horse")
     page.get_by_role("button", name="Sign in").click()
-    page.fill("input[type=search]", "web-01")
+    page.wait_for_url(url + "/")
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+def test_somebody_finds_out_why_a_package_is_outstanding(
+    size: str, open_page: Callable[..., Page], web: Flask, fleet: Any, serve: Callable[[Any], str]
+) -> None:
+    """Sign in, dashboard, filtered hosts, host, Why?"""
+    page, url = open_page(size), serve(web)
+    sign_in(page, url)
+
+    page.locator("a.pb-tile", has_text="security fixes").click()
+    page.wait_for_url(re.compile("show=security"))
+    page.fill("[data-page-search]", "web-01")
     page.keyboard.press("Enter")
     page.get_by_role("link", name="web-01.example.com").click()
     row = page.locator("tr", has_text="openssl").filter(has_text="Why?").last
     row.get_by_text("Why?").click()
 
     assert row.get_by_text("bookworm-security offers").is_visible()
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    assert page.locator("html").get_attribute("data-bs-theme") == "dark"
-    assert complaints == []
 
 
-def test_the_chosen_theme_is_remembered(page: Page, web: Flask, fleet: Any, serve: Callable[[Any], str]) -> None:
+def test_the_chosen_theme_is_remembered(
+    open_page: Callable[..., Page], web: Flask, fleet: Any, serve: Callable[[Any], str]
+) -> None:
     """The button outlives the page, against the system's preference."""
-    url = serve(web)
-    page.goto(url + "/sign-in")
-    page.fill("#username", "admin")
-    page.fill("#password", "correct horse")
-    page.get_by_role("button", name="Sign in").click()
+    page, url = open_page("wide", "dark"), serve(web)
+    sign_in(page, url)
+    assert page.locator("html").get_attribute("data-bs-theme") == "dark"
 
     page.get_by_role("button", name="Light or dark").click()
     page.goto(url + "/hosts")
 
     assert page.locator("html").get_attribute("data-bs-theme") == "light"
+
+
+def test_everything_is_a_few_keys_away(
+    open_page: Callable[..., Page], web: Flask, fleet: Any, serve: Callable[[Any], str]
+) -> None:
+    """Ctrl K, some letters, arrow down, enter: at the host. A question mark: at the handbook."""
+    page, url = open_page(), serve(web)
+    sign_in(page, url)
+
+    page.keyboard.press("Control+k")
+    page.keyboard.type("db-01")
+    page.locator("#suggestions a", has_text="db-01.example.com").wait_for()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="db-01.example.com").wait_for()
+    page.keyboard.press("?")
+    page.wait_for_url(re.compile("/help$"))
+    page.keyboard.type("phased")
+
+    assert page.locator("#hits a").first.text_content()
+
+
+def test_what_cannot_be_undone_is_asked_about_first(
+    open_page: Callable[..., Page], web: Flask, fleet: Any, serve: Callable[[Any], str]
+) -> None:
+    """Cancelled, nothing happens; confirmed, it does."""
+    page, url = open_page(), serve(web)
+    sign_in(page, url)
+    page.goto(url + "/groups")
+    page.fill("#name", "lab")
+    page.get_by_role("button", name="Make").click()
+
+    for answer in ("Cancel", "Remove"):
+        page.get_by_text("Change", exact=True).click()
+        page.get_by_role("button", name="Remove").click()
+        page.get_by_role("dialog").get_by_role("button", name=answer).click()
+        if answer == "Cancel":
+            page.reload()
+            assert page.get_by_role("link", name="lab", exact=True).is_visible()
+
+    page.get_by_text("The group is gone").wait_for()
+
+
+@pytest.mark.parametrize(("size", "scheme"), [("wide", "light"), ("phone", "dark")])
+def test_every_page_fits_and_is_accessible(
+    size: str,
+    scheme: str,
+    open_page: Callable[..., Page],
+    web: Flask,
+    addresses: dict[str, str],
+    serve: Callable[[Any], str],
+) -> None:
+    """No error in the console, nothing wider than the window, no violation by axe-core, no script of a host."""
+    if not AXE.is_file():
+        pytest.skip("axe-core was not fetched: make test-assets")
+    axe = AXE.read_text()
+    page, url = open_page(size, scheme), serve(web)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
+    sign_in(page, url)
+
+    faults: dict[str, list[str]] = {}
+    for path in PAGES:
+        answer = page.goto(url + path.format(**addresses), wait_until="networkidle")
+        found = [*complaints]
+        complaints.clear()
+        if answer is None or answer.status != 200:
+            found.append(f"answered {answer.status if answer else 'nothing'}")
+        if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
+            found.append("wider than the window")
+        page.evaluate(axe)
+        found += page.evaluate(
+            "axe.run({resultTypes: ['violations']}).then(r => r.violations.map("
+            "v => v.id + ': ' + v.nodes.slice(0, 2)"
+            ".map(n => n.target.join(' ') + ' ' + n.failureSummary).join(' | ')))"
+        )
+        if found:
+            faults[path] = found
+    assert not faults, "\n".join(f"{path}: {each}" for path, found in faults.items() for each in found)
