@@ -141,6 +141,9 @@ class Settings:
     fetch_allowed_networks: str = _setting(
         "", "Networks (CIDR, comma-separated) that repo-sync may fetch from although they are not public."
     )
+    notify_allowed_networks: str = _setting(
+        "", "Networks (CIDR, comma-separated) that notifications may be sent to although they are not public."
+    )
     errata_sources: str = _setting(
         "debian,ubuntu,arch,rocky,alma,gentoo,nvd,kev,epss,lifecycle",
         "Comma-separated groups of advisory feeds that are crawled; also known: centos (its licence forbids"
@@ -230,7 +233,7 @@ def _parsed(each: "Field[Any]", text: str) -> Any:
 def _check(settings: Settings) -> None:
     if not 0 < settings.port < 65_536:
         raise StartupError(f"PATCHBAY_PORT is {settings.port}; expected a number from 1 to 65535.")
-    for name in ("fetch_allowed_networks", "protocol1_networks", "trusted_proxies"):
+    for name in ("fetch_allowed_networks", "notify_allowed_networks", "protocol1_networks", "trusted_proxies"):
         for text in comma_separated(getattr(settings, name)):
             try:
                 ip_network(text)

@@ -65,6 +65,18 @@ POST /me/second-factor/remove                      person
 GET /mirror-access                                 operator fleet
 POST /mirror-access                                admin fleet
 DELETE /mirror-access/{access_id}                  admin fleet
+GET /notification-channels                         operator fleet
+POST /notification-channels                        admin fleet
+DELETE /notification-channels/{channel_id}         admin fleet
+PATCH /notification-channels/{channel_id}          admin fleet
+POST /notification-channels/{channel_id}/test      admin fleet
+GET /notification-rules                            operator fleet
+POST /notification-rules                           admin fleet
+DELETE /notification-rules/{rule_id}               admin fleet
+PATCH /notification-rules/{rule_id}                admin fleet
+GET /notifications                                 operator fleet
+GET /notifications/{notification_id}               operator fleet
+POST /notifications/{notification_id}/retry        admin fleet
 GET /os-groups                                     viewer
 POST /os-groups                                    operator fleet
 DELETE /os-groups/{group_id}                       operator fleet

@@ -24,6 +24,8 @@ from patchbay_api.integrations import integrations
 from patchbay_api.lifecycles import lifecycles
 from patchbay_api.mirror_access import mirror_access
 from patchbay_api.mirrors import mirrors
+from patchbay_api.notification_channels import notification_channels
+from patchbay_api.notification_rules import notification_rules
 from patchbay_api.os_groups import os_groups
 from patchbay_api.own_account import own_account
 from patchbay_api.packages import packages
@@ -72,6 +74,8 @@ RESOURCES = (
     syncs,
     receipts,
     dead_letters,
+    notification_channels,
+    notification_rules,
     enrolment,
     approvals,
 )

@@ -55,6 +55,8 @@ PERMISSIONS: dict[str, Permission] = {
         Permission("users.read", "See users, roles and API tokens.", "admin", True),
         Permission("users.manage", "Make and change users and roles, revoke API tokens.", "admin", True),
         Permission("audit.read", "See and export who did what.", "admin", True),
+        Permission("notifications.read", "See who is told what, and what was delivered.", "operator", True),
+        Permission("notifications.manage", "Change who is told what; make channels.", "admin", True),
         Permission("operation.read", "See trends, what needs attention, queues and the pipeline.", "viewer", True),
         Permission("settings.manage", "Change how Patchbay works.", "admin", True),
     )

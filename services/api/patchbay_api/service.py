@@ -18,13 +18,15 @@ from patchbay_shared.service import Context, Job, Service, Workers
 
 from patchbay_api.app import make_app
 from patchbay_api.gauges import gauges
+from patchbay_api.notifications.rules import Notifier
 from patchbay_api.resource import PREFIX
 from patchbay_api.trends import snapshot_job
 
 
 def workers(context: Context) -> Workers:
     """What goes on without anybody asking; each job may run in several replicas."""
-    return Workers(jobs=[Job("fleet-snapshot", context.settings.sweep_seconds, snapshot_job(context))])
+    snapshot = Job("fleet-snapshot", context.settings.sweep_seconds, snapshot_job(context))
+    return Workers(jobs=[snapshot, *Notifier(context).jobs()])
 
 
 SERVICE = Service(
@@ -75,6 +77,10 @@ SERVICE = Service(
         "fleet_snapshot",
         "risk_exception",
         "remediation_policy",
+        "notification_channel",
+        "notification_rule",
+        "notification_noticed",
+        "notification",
         "host_group",
         "host_label",
         "user_role",

@@ -31,6 +31,12 @@ from patchbay_shared.tables.host_conclusions import opinion, reboot_verdict
 from patchbay_shared.tables.host_labels import host_group, host_label
 from patchbay_shared.tables.ingest import host_credential
 from patchbay_shared.tables.metadata import SERVICES, metadata
+from patchbay_shared.tables.notifications import (
+    notification,
+    notification_channel,
+    notification_noticed,
+    notification_rule,
+)
 from patchbay_shared.tables.os_groups import (
     group_repository_set,
     host_repository_choice,
@@ -90,6 +96,10 @@ __all__ = [
     "metadata",
     "mirror",
     "mirror_access",
+    "notification",
+    "notification_channel",
+    "notification_noticed",
+    "notification_rule",
     "oidc_identity",
     "opinion",
     "os_group",
