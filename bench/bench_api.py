@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import psycopg
 from cheroot.wsgi import Server
 from figures import figure
@@ -251,6 +252,24 @@ def measure_api(client: FlaskClient, host: str, rounds: int) -> None:
     figure("api_host_p95_ms", worst, "ms", target="< 80")
 
 
+def measure_export(client: FlaskClient) -> None:
+    """How much the process grows while it streams all hosts as CSV to somebody who keeps nothing."""
+    process = psutil.Process()
+    peaks = []
+    for _ in range(3):
+        before = highest = process.memory_info().rss
+        rows = 0
+        answer = client.get("/api/v1/hosts?format=csv", buffered=False)
+        for chunk in answer.iter_encoded():
+            rows += chunk.count(b"\n")
+            highest = max(highest, process.memory_info().rss)
+        answer.close()
+        if rows != HOSTS + 1:
+            raise SystemExit(f"The export has {rows} lines.")
+        peaks.append((highest - before) / 1_000_000)
+    figure("api_csv_peak_mb", peaks, "MB", target="< 50")
+
+
 def measure_pages(client: FlaskClient, host: str, rounds: int) -> None:
     """The slowest page, with the API behind it over a loopback port."""
     tabs = [f"/hosts/{host}?tab={tab}" for tab in ("updates", "packages", "repositories", "reports", "facts")]
@@ -288,8 +307,9 @@ def main() -> None:
     host = str(uuid.UUID(int=0xA0000000000040008000000000000001))
     with installed() as uri:
         database = Database(uri, service="api", roles=True)
-        api = make_app(Context(settings_from({}), database, Bus("memory://")))
+        api = make_app(Context(settings_from({}, api_requests_per_minute=0), database, Bus("memory://")))
         measure_api(signed_in(api.test_client()), host, rounds)
+        measure_export(signed_in(api.test_client()))
         server = Server(("127.0.0.1", 0), api)
         server.prepare()
         threading.Thread(target=server.serve, daemon=True).start()

@@ -8,7 +8,18 @@ from importlib import metadata
 
 import click
 
-from patchbay.commands import audit, dead_letters, demo, evaluate, mcp, report, services, vercmp
+from patchbay.commands import (
+    audit,
+    dead_letters,
+    demo,
+    evaluate,
+    hosts,
+    mcp,
+    query_language,
+    report,
+    services,
+    vercmp,
+)
 
 
 def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
@@ -25,7 +36,7 @@ def commands() -> None:
     """Patchbay: which updates are outstanding on every Linux host, which are security fixes, and why."""
 
 
-for _module in (services, dead_letters, evaluate, vercmp, report, audit, demo, mcp):
+for _module in (services, dead_letters, evaluate, vercmp, report, audit, demo, mcp, query_language, hosts):
     for _command in _module.COMMANDS:
         commands.add_command(_command)
 

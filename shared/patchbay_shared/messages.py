@@ -22,6 +22,7 @@ EVALUATION_REQUESTED = "evaluation.requested"
 REPORT_REPROCESS_REQUESTED = "report.reprocess-requested"
 HOST_REMOVED = "host.removed"
 DEAD_LETTERS_REQUESTED = "dead-letters.requested"
+HOSTS_OPERATED = "hosts.operated"
 MESSAGE_DEAD = "message.dead"
 
 
@@ -38,7 +39,8 @@ RECALCULATION = QueueSpec(
     "update-engine.recalculation", (REPOSITORY_CHANGED, ADVISORIES_CHANGED, JUDGING_REPOSITORIES_CHANGED)
 )
 OPERATOR = QueueSpec(
-    "update-engine.operator", (EVALUATION_REQUESTED, REPORT_REPROCESS_REQUESTED, HOST_REMOVED, DEAD_LETTERS_REQUESTED)
+    "update-engine.operator",
+    (EVALUATION_REQUESTED, REPORT_REPROCESS_REQUESTED, HOST_REMOVED, DEAD_LETTERS_REQUESTED, HOSTS_OPERATED),
 )
 REFUSALS = QueueSpec("update-engine.refusals", (REPORT_REFUSED,))
 SYNC_NUDGES = QueueSpec("repo-sync.nudges", (REPOSITORY_REFERENCED, SYNC_REQUESTED, REPOSITORY_OPERATED))
@@ -132,6 +134,18 @@ class EvaluationRequested(msgspec.Struct, frozen=True):
     """Body of EVALUATION_REQUESTED."""
 
     host_ids: list[UUID]
+
+
+class HostsOperated(msgspec.Struct, frozen=True):
+    """Body of HOSTS_OPERATED: one part of what an operator asked for, with the job that it belongs to."""
+
+    job_id: UUID
+    part: int
+    action: Literal["evaluate", "rename", "remove"]
+    """remove: as the table host_removal says."""
+    host_ids: list[UUID]
+    hostname: str = ""
+    """Of rename; empty: as the host calls itself."""
 
 
 class ReprocessRequested(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ the value. The line of documentation stands beside each field; docs/settings.md 
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from ipaddress import ip_network
@@ -75,6 +76,16 @@ class Settings:
     )
     reports_per_second: int = _setting(
         1_000, "Reports of all hosts that an ingest process accepts in a second; 0: any number."
+    )
+    api_requests_per_minute: int = _setting(
+        1_200, "Requests that one person may make in a minute, for each API process; 0: any number."
+    )
+    event_listeners: int = _setting(
+        4, "Streams of events that an API process holds at the same time; each takes one of its request threads."
+    )
+    event_seconds: int = _setting(300, "How long a stream of events lasts before its client has to come again.")
+    cors_origins: str = _setting(
+        "", "Origins (comma-separated, as https://tool.example.org) whose pages may use the API; empty: none."
     )
     approve_hosts: bool = _setting(False, "New hosts may report only after an operator has approved them.")
     publish_timeout_seconds: float = _setting(30.0, "How long ingest waits for the broker's confirmation.")
@@ -243,6 +254,11 @@ def _check(settings: Settings) -> None:
                 ) from None
     if not 0 <= settings.trace_ratio <= 1:
         raise StartupError(f"PATCHBAY_TRACE_RATIO is {settings.trace_ratio}; expected a number from 0 to 1.")
+    for text in comma_separated(settings.cors_origins):
+        if not re.fullmatch(r"https?://[^/*\s]+", text):
+            raise StartupError(
+                f"PATCHBAY_CORS_ORIGINS names {text!r}; expected origins such as https://tool.example.org."
+            )
     for text in comma_separated(settings.path_prefixes):
         if not text.startswith("/") or text.endswith("/"):
             raise StartupError(f"PATCHBAY_PATH_PREFIXES names {text!r}; expected paths such as /patchman.")

@@ -73,7 +73,8 @@ def bus() -> Bus:
 @pytest.fixture
 def app(database: Database, database_of: Callable[[str | None], Database], bus: Bus) -> Flask:
     """The API acting under its own database role."""
-    return make_app(Context(settings_from({}), database_of("api"), bus))
+    settings = settings_from({}, secret_key="k" * 32, api_requests_per_minute=0, event_seconds=0)
+    return make_app(Context(settings, database_of("api"), bus))
 
 
 @pytest.fixture

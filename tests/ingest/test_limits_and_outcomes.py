@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from patchbay_ingest.limits import Limits, RateLimited, TokenBuckets
+from patchbay_ingest.limits import Limits, RateLimited
+from patchbay_shared.rate_limit import TokenBuckets
 from patchbay_shared.settings import settings_from
 from sqlalchemy import text
 

@@ -39,6 +39,7 @@ DELETE /groups/{group_id}                          operator fleet
 GET /groups/{group_id}                             viewer
 PATCH /groups/{group_id}                           operator fleet
 GET /hosts                                         viewer
+DELETE /hosts/{host_id}                            operator
 GET /hosts/{host_id}                               viewer
 PATCH /hosts/{host_id}                             operator
 GET /hosts/{host_id}/cves                          viewer
@@ -135,6 +136,19 @@ PATCH /users/{user_id}                             admin fleet
 POST /users/{user_id}/password                     admin fleet
 DELETE /users/{user_id}/second-factor              admin fleet
 POST /users/{user_id}/sign-out                     admin fleet
+GET /events                                        viewer
+GET /events/recent                                 viewer
+POST /hosts/actions                                operator
+POST /hosts/{host_id}/rename                       operator
+GET /jobs                                          viewer
+GET /jobs/{job_id}                                 viewer
+GET /query/complete                                viewer
+GET /views                                         viewer
+POST /views                                        viewer
+DELETE /views/{view_id}                            viewer
+GET /views/{view_id}                               viewer
+PATCH /views/{view_id}                             viewer
+POST /waiting-hosts/approve                        operator fleet
 GET /waiting-hosts                                 viewer fleet
 POST /waiting-hosts/{host_id}/approve              operator fleet
 """

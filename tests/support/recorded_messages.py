@@ -28,6 +28,7 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     messages.REPOSITORY_OPERATED: messages.RepositoryOperated,
     messages.REPOSITORY_CHANGED: messages.RepositoryChanged,
     messages.ADVISORIES_CHANGED: messages.AdvisoriesChanged,
+    messages.HOSTS_OPERATED: messages.HostsOperated,
     messages.JUDGING_REPOSITORIES_CHANGED: messages.JudgingRepositoriesChanged,
     messages.HOST_EVALUATED: messages.HostEvaluated,
     messages.EVALUATION_REQUESTED: messages.EvaluationRequested,

@@ -1,26 +1,32 @@
 """The WSGI application of the API, and its OpenAPI document."""
 
 import json
+from threading import BoundedSemaphore
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask
 from patchbay_shared.http import add_health, add_problem_handlers
+from patchbay_shared.rate_limit import TokenBuckets
 from patchbay_shared.service import Context
 
 from patchbay_api.advisories import advisories
 from patchbay_api.approvals import approvals
 from patchbay_api.audit import audit
+from patchbay_api.conventions.answers import finish_answers
 from patchbay_api.cves import cves
 from patchbay_api.dashboard import dashboard
 from patchbay_api.dead_letters import dead_letters
 from patchbay_api.documentation import add_documentation
 from patchbay_api.enrolment import enrolment
+from patchbay_api.events import events
 from patchbay_api.exceptions import exceptions
 from patchbay_api.groups import groups
+from patchbay_api.host_actions import host_actions
 from patchbay_api.host_history import host_history
 from patchbay_api.host_updates import host_updates
 from patchbay_api.hosts import hosts
 from patchbay_api.integrations import integrations
+from patchbay_api.jobs import jobs
 from patchbay_api.lifecycles import lifecycles
 from patchbay_api.mirror_access import mirror_access
 from patchbay_api.mirrors import mirrors
@@ -29,7 +35,9 @@ from patchbay_api.notification_rules import notification_rules
 from patchbay_api.os_groups import os_groups
 from patchbay_api.own_account import own_account
 from patchbay_api.packages import packages
-from patchbay_api.problems import ProblemApi
+from patchbay_api.problems import ProblemApi, invalid_query
+from patchbay_api.queries import queries
+from patchbay_api.query.grammar import InvalidQuery
 from patchbay_api.receipts import receipts
 from patchbay_api.remediation import remediation
 from patchbay_api.repositories import repositories
@@ -43,6 +51,7 @@ from patchbay_api.syncs import syncs
 from patchbay_api.tokens import tokens
 from patchbay_api.trends import trends
 from patchbay_api.users import users
+from patchbay_api.views import views
 
 RESOURCES = (
     sessions,
@@ -61,6 +70,11 @@ RESOURCES = (
     packages,
     groups,
     os_groups,
+    queries,
+    host_actions,
+    jobs,
+    views,
+    events,
     advisories,
     cves,
     lifecycles,
@@ -86,13 +100,15 @@ _DESCRIPTION = """\
 Every read and every operator's action. Sign in at `POST /api/v1/sessions`, or make an API token, and
 send `Authorization: Bearer <token>`. `x-permission` says what an operation needs.
 Lists are paged: pass `next_cursor` back as `cursor`. Errors are
-problem documents (RFC 9457). Reads carry an ETag."""
+problem documents (RFC 9457). Reads carry an ETag. Every list can be had as CSV or NDJSON (`format`)."""
 
 
 def make_app(context: Context) -> Flask:
     """The API as a WSGI application."""
     app, _ = _assembled()
     app.extensions["patchbay"] = context
+    app.extensions["patchbay_event_places"] = BoundedSemaphore(context.settings.event_listeners)
+    app.extensions["patchbay_rate"] = TokenBuckets(context.settings.api_requests_per_minute, 60)
     add_health(app, {"database": context.database.ping})
     return app
 
@@ -126,6 +142,7 @@ def _assembled() -> tuple[Flask, ProblemApi]:
     )
     app.url_map.strict_slashes = False
     add_problem_handlers(app)
+    app.register_error_handler(InvalidQuery, invalid_query)
     api = ProblemApi(app)
     api.spec.components.security_scheme(
         "bearer",
@@ -138,21 +155,5 @@ def _assembled() -> tuple[Flask, ProblemApi]:
     for resource in RESOURCES:
         api.register_blueprint(resource.blueprint)
     add_documentation(app, api.spec, PREFIX)
-    app.after_request(_finish)
+    finish_answers(app, PREFIX)
     return app, api
-
-
-def _finish(response: Response) -> Response:
-    """Headers that every answer has; reads become conditional."""
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-    response.headers.setdefault("Referrer-Policy", "no-referrer")
-    readable = request.method in {"GET", "HEAD"} and response.status_code == 200
-    if readable and request.path.startswith(PREFIX):
-        response.headers.setdefault("Cache-Control", "private, no-cache")
-        response.headers["Vary"] = "Authorization"
-        response.add_etag()
-        response.make_conditional(request)
-    else:
-        response.headers.setdefault("Cache-Control", "no-store")
-    return response

@@ -18,12 +18,18 @@ groups = Resource("groups", "Groups, tags and notes: what operators say of hosts
 
 TAG = r"^[^\s\x00,:;()\"'<>=*?][^\s\x00,;()\"'<>*?]*$"
 """What can be written in a query without quotes."""
-_tag = fields.String(
-    validate=[
-        validate.Length(1, 64),
-        validate.Regexp(TAG, error="A tag is one word without spaces, commas, quotes, brackets or wildcards."),
-    ]
-)
+
+
+def tag_field() -> fields.String:
+    """A tag as operators may set it."""
+    return fields.String(
+        validate=[
+            validate.Length(1, 64),
+            validate.Regexp(TAG, error="A tag is one word without spaces, commas, quotes, brackets or wildcards."),
+        ]
+    )
+
+
 _ID = "<int(max=2147483647):group_id>"
 
 
@@ -90,7 +96,7 @@ class LabelChange(Schema):
         metadata={"description": "Name of the group; null: in none."},
     )
     operator_tags = fields.List(
-        _tag,
+        tag_field(),
         validate=validate.Length(max=50),
         metadata={"description": "All tags that operators set; those that the host reports stay as well."},
     )

@@ -4,9 +4,10 @@ from typing import Any
 
 from marshmallow import fields, validate
 from patchbay_shared.tables import evaluation, host, reboot_verdict
-from sqlalchemy import ColumnElement, Select
+from sqlalchemy import ColumnElement, Connection, Select
 
-from patchbay_api.paging import Moment, Number, PageQuery, text_field
+from patchbay_api.paging import Moment, Number, PageQuery, query_field, text_field
+from patchbay_api.query.hosts import hosts_matching
 from patchbay_api.store import hosts as store
 from patchbay_api.store import labels
 from patchbay_api.verdict_states import STATES
@@ -44,6 +45,7 @@ class HostQuery(PageQuery):
         validate=validate.OneOf([sign + name for name in SORTS for sign in ("", "-")]),
         metadata={"description": "Sort key; `-` in front: descending. Equal hosts are in order of their names."},
     )
+    query = query_field()
     q = text_field("Part of the host name, upper or lower case.")
     os = text_field("The operating system, exactly as listed.")
     tag = text_field("One of the host's tags.")
@@ -71,9 +73,9 @@ class HostQuery(PageQuery):
     waived = fields.Boolean(metadata={"description": "Whether an exception waives any of its CVEs."})
 
 
-def filtered_hosts(query: dict[str, Any]) -> Select[Any]:
+def filtered_hosts(connection: Connection, query: dict[str, Any]) -> Select[Any]:
     """The ids of the hosts that a loaded `HostQuery` asks for."""
-    statement = store.host_ids()
+    statement = hosts_matching(connection, query.get("query", ""))
     if query.get("q"):
         statement = statement.where(host.c.hostname.icontains(query["q"], autoescape=True))
     if query.get("os"):

@@ -10,7 +10,9 @@ from patchbay_shared.tables import package, verdict
 from sqlalchemy import RowMapping
 
 from patchbay_api.hosts import host_or_404
-from patchbay_api.paging import Key, Number, Page, PageQuery, fetch_page, page_of, text_field
+from patchbay_api.paging import Key, Number, Page, PageQuery, fetch_page, page_of, query_field, text_field
+from patchbay_api.query.compile import condition_of
+from patchbay_api.query.content import PACKAGES, UPDATES
 from patchbay_api.resource import Resource, context
 from patchbay_api.store import hosts as store
 from patchbay_api.store.os_groups import choice_of_host
@@ -27,6 +29,7 @@ class UpdateQuery(PageQuery):
     )
     security = fields.Boolean(metadata={"description": "Whether it is a security fix."})
     state = fields.String(validate=validate.OneOf(STATES), metadata={"description": "Only this state."})
+    query = query_field()
     q = text_field("Part of the package's name.")
 
 
@@ -60,6 +63,7 @@ class Update(Schema):
 class PackageQuery(PageQuery):
     """Which packages; they are in order of name and architecture."""
 
+    query = query_field()
     q = text_field("Part of the package's name.")
 
 
@@ -129,6 +133,8 @@ def list_host_updates(query: dict[str, Any], host_id: UUID) -> Page:
                 statement = statement.where(verdict.c[name] == query[name])
         if query.get("q"):
             statement = statement.where(verdict.c.name.icontains(query["q"], autoescape=True))
+        if query.get("query"):
+            statement = statement.where(condition_of(query["query"], UPDATES))
         return fetch_page(
             connection,
             statement,
@@ -152,6 +158,8 @@ def list_host_packages(query: dict[str, Any], host_id: UUID) -> Page:
         statement = store.packages(found["package_set_id"], found["evaluation_id"])
         if query.get("q"):
             statement = statement.where(package.c.name.icontains(query["q"], autoescape=True))
+        if query.get("query"):
+            statement = statement.where(condition_of(query["query"], PACKAGES))
         return fetch_page(
             connection,
             statement,

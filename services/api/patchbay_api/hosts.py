@@ -191,7 +191,7 @@ def list_hosts(query: dict[str, Any]) -> Page:
     with context().database.transaction() as connection:
         page = fetch_page(
             connection,
-            filtered_hosts(query),
+            filtered_hosts(connection, query),
             keys,
             sort=sort,
             limit=query["limit"],

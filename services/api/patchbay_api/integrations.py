@@ -111,7 +111,7 @@ def get_prometheus_targets(query: dict[str, Any]) -> Response:
 def get_calendar(query: dict[str, Any]) -> Response:
     """Show when vulnerabilities are due and releases end, as a calendar to subscribe to."""
     with context().database.transaction() as connection:
-        chosen = filtered_hosts(query).order_by(None)
+        chosen = filtered_hosts(connection, query).order_by(None)
         due = store.due_hosts(connection, chosen)
         ends = store.ending_releases(connection, chosen)
     calendar = Calendar()
@@ -134,7 +134,7 @@ def get_calendar(query: dict[str, Any]) -> Response:
 
 
 def _hosts(connection: Connection, query: dict[str, Any]) -> Sequence[RowMapping]:
-    chosen = filtered_hosts(query).order_by(None)
+    chosen = filtered_hosts(connection, query).order_by(None)
     statement = hosts().where(host.c.id.in_(chosen)).order_by(host.c.hostname, host.c.id)
     return connection.execute(statement).mappings().all()
 

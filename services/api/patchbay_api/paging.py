@@ -16,11 +16,15 @@ from marshmallow import Schema, fields, validate
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, asc, desc, func, or_, select
 from werkzeug.exceptions import UnprocessableEntity
 
+from patchbay_api.conventions.export import running
+
 Number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
+MAX_QUERY = 1_000
+"""Longest query, in characters."""
 STORABLE = r"^[^\x00]*$"
 """PostgreSQL stores no NUL in a text."""
 
@@ -82,6 +86,14 @@ def text_field(description: str, **arguments: Any) -> fields.String:
     )
 
 
+def query_field() -> fields.String:
+    """The parameter of lists that take the query language."""
+    return fields.String(
+        validate=[validate.Length(max=MAX_QUERY), validate.Regexp(STORABLE)],
+        metadata={"description": "In the query language: docs/query.md, and `GET /query/complete`."},
+    )
+
+
 def fetch_page(
     connection: Connection,
     statement: Select[Any],
@@ -91,7 +103,13 @@ def fetch_page(
     limit: int,
     cursor: str | None,
 ) -> Page:
-    """One page of `statement` in the order of `keys`, and the count of all its rows: two queries."""
+    """One page of `statement` in the order of `keys`, and the count of all its rows: two queries.
+
+    While the list is exported, the next rows of its cursor instead.
+    """
+    if export := running():
+        in_order = (desc(key.column) if key.descending else asc(key.column) for key in keys)
+        return Page(export.next_batch(connection, statement.order_by(None).order_by(*in_order)), None, 0)
     total = connection.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) or 0
     ordered = statement.add_columns(*(key.column.label(f"key_{n}") for n, key in enumerate(keys)))
     ordered = ordered.order_by(*(desc(key.column) if key.descending else asc(key.column) for key in keys))

@@ -9,6 +9,8 @@ from marshmallow import Schema, fields
 from patchbay_shared.http import PROBLEM, problem
 from werkzeug.exceptions import Conflict, HTTPException, UnprocessableEntity
 
+from patchbay_api.query.grammar import InvalidQuery
+
 _KEPT_HEADERS = {"allow", "retry-after", "www-authenticate"}
 
 
@@ -20,7 +22,19 @@ class Problem(Schema):
     status = fields.Integer(required=True)
     detail = fields.String(required=True, metadata={"description": "What was wrong, and what to do."})
     pointer = fields.String(metadata={"description": "Where in the request, as `$.query.limit`."})
+    position = fields.Integer(
+        metadata={"description": "Of a query that cannot be read: where the mistake is, in characters."}
+    )
+    length = fields.Integer(metadata={"description": "How many characters it has."})
     errors = fields.Dict(metadata={"description": "All complaints, by place and field."})
+
+
+def invalid_query(error: InvalidQuery) -> Response:
+    """422 that points at the word of the query."""
+    pointer = error.pointer or "$.query.query"
+    return problem(
+        422, f"{pointer.removeprefix('$.')}: {error}", pointer=pointer, position=error.position, length=error.length
+    )
 
 
 class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest ships no types

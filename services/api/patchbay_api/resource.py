@@ -6,6 +6,7 @@ declaration.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
@@ -13,13 +14,17 @@ from typing import Any, TypeVar
 
 from flask import current_app, g, request
 from flask_smorest import Blueprint
-from marshmallow import RAISE, Schema
+from marshmallow import EXCLUDE, RAISE, Schema
+from patchbay_shared.rate_limit import TokenBuckets
 from patchbay_shared.service import Context
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import Forbidden, UnprocessableEntity
+from werkzeug.exceptions import Forbidden, TooManyRequests, UnprocessableEntity
 
 from patchbay_api.auditing import Declared, denied, recorded
 from patchbay_api.auth import Principal, authenticate
+from patchbay_api.conventions.export import CONTENT_TYPES
+from patchbay_api.conventions.lists import SelectedPage, as_list, is_page, with_list_parameters, with_selected_fields
+from patchbay_api.conventions.repeats import RepeatHeader, claimed
 from patchbay_api.permissions import BY_ROLE, PERMISSIONS, PUBLIC, WITHOUT_ROLE, Role
 from patchbay_api.scopes import ScopedDatabase
 
@@ -30,11 +35,23 @@ View = TypeVar("View", bound=Callable[..., Any])
 class _Parser(FlaskParser):
     """Refuses what a schema does not name, in the body and in the query."""
 
-    DEFAULT_UNKNOWN_BY_LOCATION = {"json": RAISE, "query": RAISE}  # noqa: RUF012  (webargs' own interface)
+    DEFAULT_UNKNOWN_BY_LOCATION = {  # noqa: RUF012  (webargs' own interface)
+        "json": RAISE,
+        "query": RAISE,
+        "headers": EXCLUDE,
+    }
 
 
 class _Blueprint(Blueprint):  # type: ignore[misc]  # flask-smorest ships no types
     ARGUMENTS_PARSER = _Parser()
+
+    @staticmethod
+    def _prepare_response_content(data: Any) -> Any:
+        return with_selected_fields(data)
+
+    @staticmethod
+    def _make_doc_response_schema(schema: Any) -> Any:
+        return {"anyOf": [schema, SelectedPage]} if isinstance(schema, Schema) and is_page(type(schema)) else schema
 
 
 class Resource:
@@ -137,10 +154,15 @@ class Resource:
         errors: tuple[int, ...] = (),
     ) -> Callable[[View], View]:
         blueprint = self.blueprint
+        item = _item_of(answer) if query else None
+        if query and item:
+            query = with_list_parameters(query, item)
+        repeatable = permission != PUBLIC and method != "GET"
+        usual = _errors(method, rule, permission, body=body is not None, repeatable=repeatable)
         names = frozenset(field.data_key or name for name, field in query().fields.items()) if query else frozenset()
 
         def decorate(function: View) -> View:
-            view: Any = function
+            view: Any = as_list(function, item, context) if item else function
             declared = None
             if method == "GET" and answer and not query:
                 self._readers[rule] = (function, answer)
@@ -153,24 +175,53 @@ class Resource:
                 view = blueprint.arguments(body, location="json")(view)
             if query:
                 view = blueprint.arguments(query, location="query")(view)
+            if repeatable:
+                view = blueprint.arguments(RepeatHeader, location="headers")(_without_header(view))
+            for content_type in CONTENT_TYPES.values() if item else ():
+                text = {"type": "string"}
+                view = blueprint.alt_response(status, schema=text, content_type=content_type, success=True)(view)
             view = blueprint.response(status, answer, headers=_headers(method))(view)
-            for error in sorted({*_errors(method, rule, permission, body=body is not None), *errors}):
+            for error in sorted({*usual, *errors}):
                 view = blueprint.alt_response(error, response=HTTPStatus(error).name)(view)
             described = {"operationId": function.__name__, "x-permission": permission}
             view = blueprint.doc(security=[] if permission == PUBLIC else [{"bearer": []}], **described)(view)
-            blueprint.route(rule, methods=[method])(_guarded(view, permission, names, declared))
+            blueprint.route(rule, methods=[method])(
+                _guarded(view, permission, names, declared, repeatable=repeatable)
+            )
             return function
 
         return decorate
 
 
 def context() -> Context:
-    """The context of the running application; the database is narrowed to the hosts that the person who asks sees."""
+    """The context of the running application.
+
+    The database is narrowed to the hosts that the person who asks sees; while a list is exported it is one snapshot.
+    """
+    exporting: Context | None = g.get("export_context")
+    if exporting is not None:
+        return exporting
     found: Context = current_app.extensions["patchbay"]
     asking: Principal | None = g.get("principal")
     if asking is None or not asking.scopes:
         return found
     return replace(found, database=ScopedDatabase(found.database, asking.scopes))
+
+
+def _item_of(answer: type[Schema] | None) -> Schema | None:
+    if answer is None or not is_page(answer):
+        return None
+    items: Any = answer._declared_fields["items"]
+    item: Schema = items.inner.schema
+    return item
+
+
+def _without_header(view: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(view)
+    def without(_header: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        return view(*args, **kwargs)
+
+    return without
 
 
 def _needed(permission: str, role: Role | None) -> str:
@@ -182,24 +233,48 @@ def _needed(permission: str, role: Role | None) -> str:
 
 
 def _guarded(
-    view: Callable[..., Any], permission: str, names: frozenset[str], declared: Declared | None
+    view: Callable[..., Any],
+    permission: str,
+    names: frozenset[str],
+    declared: Declared | None,
+    *,
+    repeatable: bool,
 ) -> Callable[..., Any]:
     @functools.wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
+        caller = ""
         if permission != PUBLIC:
             try:
-                authenticate(context(), permission)
+                caller = authenticate(context(), permission).username
             except Forbidden as exc:
                 if declared:
                     denied(declared, kwargs, exc)
                 raise
+            _require_rate(caller)
         for name in request.args:
             if name not in names:
                 known = f"known are {', '.join(sorted(names))}" if names else "this address takes none"
                 raise _unknown_parameter(name, known)
-        return view(*args, **kwargs)
+        if not repeatable:
+            return view(*args, **kwargs)
+        with claimed(context(), caller) as claim:
+            if claim.answer is None:
+                claim.keep(view(*args, **kwargs))
+        return claim.answer
 
     return guarded
+
+
+def _require_rate(caller: str) -> None:
+    """Raises TooManyRequests."""
+    buckets: TokenBuckets[str] = current_app.extensions["patchbay_rate"]
+    seconds, _ = buckets.take(caller)
+    if seconds:
+        raise TooManyRequests(
+            "More requests than one person may make in a minute (PATCHBAY_API_REQUESTS_PER_MINUTE); "
+            "wait as long as Retry-After says.",
+            retry_after=math.ceil(seconds),
+        )
 
 
 def _unknown_parameter(name: str, known: str) -> UnprocessableEntity:
@@ -208,11 +283,13 @@ def _unknown_parameter(name: str, known: str) -> UnprocessableEntity:
     return error
 
 
-def _errors(method: str, rule: str, permission: str, *, body: bool) -> list[int]:
+def _errors(method: str, rule: str, permission: str, *, body: bool, repeatable: bool) -> list[int]:
     """Every status but success that an operation of this kind may answer."""
     statuses = [401, 422, 500, 503]
     if permission != PUBLIC:
-        statuses.append(403)
+        statuses += [403, 429]
+    if repeatable:
+        statuses.append(409)
     if "<" in rule:
         statuses.append(404)
     if body:

@@ -90,6 +90,9 @@ SERVICE = Service(
         "pending_sign_in",
         "sign_in_failure",
         "audit_event",
+        "kept_answer",
+        "saved_view",
+        "job",
     ),
     publishes=(
         DEAD_LETTERS_REQUESTED,

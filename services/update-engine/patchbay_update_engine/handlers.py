@@ -4,6 +4,7 @@ import threading
 import time
 from datetime import UTC, datetime
 from itertools import groupby
+from uuid import UUID
 
 import msgspec
 from patchbay_shared import metrics
@@ -14,6 +15,7 @@ from patchbay_shared.log import get_logger
 from patchbay_shared.messages import (
     ADVISORIES_CHANGED,
     HOST_EVALUATED,
+    HOSTS_OPERATED,
     JUDGING_REPOSITORIES_CHANGED,
     REPORT_RECEIVED,
     REPOSITORY_REFERENCED,
@@ -29,7 +31,7 @@ from patchbay_shared.report_body import report_in
 from patchbay_shared.settings import Settings
 from sqlalchemy import Connection
 
-from patchbay_update_engine import release_advisories, store
+from patchbay_update_engine import operated, release_advisories, store
 from patchbay_update_engine.catalogues import Catalogues
 from patchbay_update_engine.clones import mark_clones, unmark_former_clones
 from patchbay_update_engine.conclusions import compare_waiting_opinions, conclude_from_report
@@ -198,10 +200,14 @@ class Engine:
 
     def evaluation_requested(self, delivery: Delivery) -> None:
         """EVALUATION_REQUESTED: judge the named hosts with the catalogue as it is now."""
-        wanted = msgspec.json.decode(delivery.body, type=EvaluationRequested)
+        self.evaluate_hosts(msgspec.json.decode(delivery.body, type=EvaluationRequested).host_ids)
+
+    def evaluate_hosts(self, host_ids: list[UUID]) -> int:
+        """Judge these hosts with the catalogue as it is now; how many of them there are."""
         with self._database.transaction() as connection:
-            hosts = hosts_by_id(connection, wanted.host_ids)
+            hosts = hosts_by_id(connection, host_ids)
         self._evaluate(hosts, threading.Event())
+        return len(hosts)
 
     def evaluate_stale(self, stop: threading.Event) -> None:
         """The sweep: every host whose evaluation is of an older catalogue, of older rules or other repositories."""
@@ -239,6 +245,8 @@ class Engine:
             if "report" in headers:
                 header = msgspec.json.decode(str(headers["report"]), type=ReportReceived)
                 store.store_receipt(connection, header, "refused", reason=error)
+            if routing_key == HOSTS_OPERATED:
+                operated.buried(connection, delivery.body, error)
         log.error("message_buried", queue=queue, routing_key=routing_key or REPORT_RECEIVED, error=error)
 
     def remove_hosts(self, stop: threading.Event) -> None:

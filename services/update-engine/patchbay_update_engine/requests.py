@@ -12,6 +12,7 @@ from patchbay_shared.messages import (
     DEAD_LETTERS_REQUESTED,
     EVALUATION_REQUESTED,
     HOST_REMOVED,
+    HOSTS_OPERATED,
     REPORT_REPROCESS_REQUESTED,
     DeadLettersRequested,
     ReprocessRequested,
@@ -20,6 +21,7 @@ from sqlalchemy import text
 
 from patchbay_update_engine.handlers import Engine
 from patchbay_update_engine.kept import kept_report
+from patchbay_update_engine.operated import operate
 
 log = get_logger("update-engine")
 
@@ -36,6 +38,7 @@ class Requests:
             HOST_REMOVED: lambda _: engine.remove_hosts(threading.Event()),
             REPORT_REPROCESS_REQUESTED: self.reprocess_requested,
             DEAD_LETTERS_REQUESTED: self.dead_letters_requested,
+            HOSTS_OPERATED: self.hosts_operated,
         }
 
     def handle(self, delivery: Delivery) -> None:
@@ -54,6 +57,10 @@ class Requests:
             log.warning("report_not_kept", receipt_id=str(wanted.receipt_id))
             return
         self._engine.store_report(*kept, again=True)
+
+    def hosts_operated(self, delivery: Delivery) -> None:
+        """HOSTS_OPERATED: rename, merge, remove or judge hosts, as part of a job."""
+        operate(self._database, delivery.body, self._engine.evaluate_hosts)
 
     def dead_letters_requested(self, delivery: Delivery) -> None:
         """DEAD_LETTERS_REQUESTED: put messages back on the bus, or forget them. One transaction each."""

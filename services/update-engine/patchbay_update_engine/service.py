@@ -59,6 +59,7 @@ SERVICE = Service(
         "verdict",
         "dead_letter",
         "group_repository_set",
+        "job_part",
     ),
     consumes=(
         "report.received",
@@ -70,6 +71,7 @@ SERVICE = Service(
         "report.reprocess-requested",
         "host.removed",
         "dead-letters.requested",
+        "hosts.operated",
         "message.dead",
     ),
     publishes=("repository.referenced", "host.evaluated", "whatever a replayed dead letter was"),

@@ -83,7 +83,9 @@ def store_host(
                 CAST(:tags AS text[]), :reboot_required, decode(:digest, 'hex'), :package_set_id, :repository_set_id,
                 :package_count, to_timestamp(:at), to_timestamp(:at), to_timestamp(:collected_at), to_timestamp(:at))
             ON CONFLICT (id) DO UPDATE SET
-                hostname = EXCLUDED.hostname, machine_id = EXCLUDED.machine_id, facts = EXCLUDED.facts,
+                hostname = CASE WHEN host.reported_hostname IS NULL THEN EXCLUDED.hostname ELSE host.hostname END,
+                reported_hostname = CASE WHEN host.reported_hostname IS NULL THEN NULL ELSE EXCLUDED.hostname END,
+                machine_id = EXCLUDED.machine_id, facts = EXCLUDED.facts,
                 os_name = EXCLUDED.os_name, arch = EXCLUDED.arch, kernel = EXCLUDED.kernel,
                 boot_id = EXCLUDED.boot_id, tags = EXCLUDED.tags, reboot_required = EXCLUDED.reboot_required,
                 content_digest = EXCLUDED.content_digest, package_set_id = EXCLUDED.package_set_id,
@@ -188,7 +190,7 @@ def store_receipt(
                 CASE WHEN :state = 'evaluated' THEN clock_timestamp() END)
             ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, unchanged = EXCLUDED.unchanged,
                 reason = EXCLUDED.reason, evaluation_id = EXCLUDED.evaluation_id, stored_at = EXCLUDED.stored_at,
-                evaluated_at = EXCLUDED.evaluated_at
+                evaluated_at = EXCLUDED.evaluated_at, noted_at = now()
             WHERE :again OR (receipt.state = 'refused' AND EXCLUDED.state <> 'refused')
         """),
         {

@@ -37,6 +37,7 @@ from patchbay_shared.tables.notifications import (
     notification_noticed,
     notification_rule,
 )
+from patchbay_shared.tables.operations import job, job_part, kept_answer, saved_view
 from patchbay_shared.tables.os_groups import (
     group_repository_set,
     host_repository_choice,
@@ -91,6 +92,9 @@ __all__ = [
     "host_label",
     "host_removal",
     "host_repository_choice",
+    "job",
+    "job_part",
+    "kept_answer",
     "known_exploited",
     "lifecycle",
     "metadata",
@@ -119,6 +123,7 @@ __all__ = [
     "repository_set",
     "repository_sync",
     "risk_exception",
+    "saved_view",
     "second_factor",
     "sign_in_failure",
     "user_account",

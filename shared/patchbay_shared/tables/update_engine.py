@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -123,6 +124,7 @@ evaluation = Table(
     at("evaluated_at"),
     UniqueConstraint("package_set_id", "repository_set_id", "machine_id"),
     Index("ix_evaluation_repository_set_id", "repository_set_id"),
+    Index("ix_evaluation_evaluated_at", "evaluated_at"),
     info={"writer": "update-engine"},
 )
 
@@ -151,6 +153,7 @@ verdict = Table(
     Column("security_repository", Text),
     Column("rule", Text, nullable=False),
     Column("why", Text, nullable=False),
+    Index("ix_verdict_advisories", "advisories", postgresql_using="gin", postgresql_where=text("advisories <> '{}'")),
     info={"writer": "update-engine"},
 )
 
@@ -159,6 +162,7 @@ host = Table(
     metadata,
     Column("id", Uuid, primary_key=True, comment="given by ingest when the host enrolled"),
     Column("hostname", Text, nullable=False, index=True),
+    Column("reported_hostname", Text, comment="its own, where an operator renamed it"),
     Column("machine_id", Text, nullable=False, index=True),
     Column(
         "machine_id_shared",
@@ -220,7 +224,9 @@ receipt = Table(
     at("received_at"),
     at("stored_at", nullable=True),
     at("evaluated_at", nullable=True),
+    at("noted_at", now=True),  # when this row was last written
     Index("ix_receipt_host", "host_id", "received_at"),
+    Index("ix_receipt_noted_at", "noted_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
     info={"writer": "update-engine"},
 )
 

@@ -1,5 +1,6 @@
 """Which enrolled hosts wait for an operator, and who let them in, in SQL."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -46,3 +47,9 @@ def approve(connection: Connection, host_id: UUID, *, by: str) -> RowMapping:
     """The approval; the first one stays."""
     connection.execute(insert(host_approval).values(host_id=host_id, approved_by=by).on_conflict_do_nothing())
     return connection.execute(select(host_approval).where(host_approval.c.host_id == host_id)).mappings().one()
+
+
+def approve_all(connection: Connection, host_ids: Sequence[UUID], *, by: str) -> None:
+    """Let all these hosts in; earlier approvals stay."""
+    rows = [{"host_id": each, "approved_by": by} for each in sorted(host_ids)]
+    connection.execute(insert(host_approval).on_conflict_do_nothing(), rows)
