@@ -1,7 +1,7 @@
 """The pages' only source: the API over HTTP, asked with the session token of the person who looks."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import requests
@@ -51,6 +51,24 @@ class Api:
     def delete(self, path: str, token: str) -> None:
         """Raises as `get` does."""
         self._ask("DELETE", path, token)
+
+    def download(self, path: str, token: str, **query: Any) -> Iterator[bytes]:
+        """The answer piece by piece, as it comes. Raises as `get` does, before the first piece."""
+        given = {name: _text(value) for name, value in query.items() if value is not None}
+        answer = _new_session().get(
+            self._base_url + path,
+            headers=tracing.headers() | self._more_headers() | {"Authorization": f"Bearer {token}"},
+            params=given,
+            timeout=TIMEOUT_SECONDS,
+            allow_redirects=False,
+            stream=True,
+        )
+        if answer.status_code == 401:
+            raise SignedOut("Sign in first.")
+        if not answer.ok:
+            raise Refused(answer.status_code, str(_problem(answer).get("detail", "")))
+        pieces: Iterator[bytes] = answer.iter_content(chunk_size=65_536)
+        return pieces
 
     def ping(self) -> None:
         """Raises Unavailable when the API is out of reach."""

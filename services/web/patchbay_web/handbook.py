@@ -11,7 +11,19 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 LEFT_OUT = frozenset({"openapi.json"})
-ORDER = ("verdicts", "agent", "reports", "repositories", "errata", "api", "glossary", "settings", "deploy", "metrics")
+ORDER = (
+    "verdicts",
+    "query",
+    "agent",
+    "reports",
+    "repositories",
+    "errata",
+    "api",
+    "glossary",
+    "settings",
+    "deploy",
+    "metrics",
+)
 """Pages that readers need first; the others follow by name."""
 _LINK = re.compile(r"^(?:\.\./docs/|docs/)?([\w-]+)\.md(#.*)?$")
 _WORD = re.compile(r"\w[\w.-]*")

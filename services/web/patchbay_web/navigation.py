@@ -51,6 +51,7 @@ GROUPS: tuple[tuple[str, tuple[Section, ...]], ...] = (
         (
             Section("operation.attention", "Needs attention", "urgent", ()),
             Section("operation.queues", "Queues", "activity", ()),
+            Section("host_acts.jobs", "Jobs", "list-check", ("host_acts",)),
             Section("reports.index", "Reports", "inbox", ("reports",)),
             Section("dead_letters.index", "Dead letters", "mail-exclamation", ("dead_letters",), "dead-letters.read"),
         ),

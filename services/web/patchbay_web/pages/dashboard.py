@@ -63,6 +63,6 @@ def _bar(hosts: dict[str, Any]) -> list[tuple[str, str, int, str | None]]:
             hosts["needing_updates"] - hosts["security"],
             url_for("hosts.index", show="other-updates"),
         ),
-        ("secondary", "uncertain", hosts["uncertain"], None),
+        ("secondary", "uncertain", hosts["uncertain"], url_for("hosts.index", show="uncertain")),
         ("green", "up to date", hosts["up_to_date"], url_for("hosts.index", show="up-to-date")),
     ]

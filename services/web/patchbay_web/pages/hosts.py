@@ -8,12 +8,13 @@ from werkzeug.wrappers import Response
 
 from patchbay_web import host_columns, presentation
 from patchbay_web.client import Refused
+from patchbay_web.host_terms import as_query
 from patchbay_web.session import api, local_target, token
 
 pages = Blueprint("hosts", __name__)
 
 PAGE_LENGTH = 50
-FILTERS = {
+FILTERS: dict[str, tuple[str, dict[str, Any]]] = {
     "all": ("All", {}),
     "security": ("Security", {"security": True}),
     "updates": ("Updates", {"updates": True}),
@@ -21,7 +22,7 @@ FILTERS = {
     "silent": ("Silent", {"silent": True}),
     "current": ("No updates", {"updates": False}),
 }
-RARE = {
+RARE: dict[str, tuple[str, dict[str, Any]]] = {
     "differs": ("Two opinions", {"differs": True}),
     "incomplete": ("Repositories not read", {"incomplete": True}),
     "waiting": ("Not evaluated yet", {"evaluated": False}),
@@ -29,6 +30,7 @@ RARE = {
     "overdue": ("CVEs overdue", {"overdue": True}),
     "exploited": ("Exploited CVEs", {"exploited": True}),
     "waived": ("With exceptions", {"waived": True}),
+    "uncertain": ("Uncertain", {"query": "updates=0 (evaluated:no or incomplete:yes or silent:yes)"}),
     "up-to-date": (
         "Up to date",
         {"updates": False, "evaluated": True, "incomplete": False, "silent": False},
@@ -67,9 +69,11 @@ def index() -> str:
     narrowed = {name: value for name in NARROWING if (value := request.args.get(name))}
     sort = request.args.get("sort", "-security")
     query = request.args.get("query", "").strip()
+    chosen_filter: dict[str, Any] = {**filters[shown][1]}
+    preset = chosen_filter.pop("query", None)
     found, failure = _found_or_failure(
         q=request.args.get("q") or None,
-        query=query or None,
+        query=f"({query}) {preset}" if query and preset else query or preset,
         os=narrowed.get("os"),
         group=narrowed.get("group"),
         tag=narrowed.get("tag"),
@@ -78,7 +82,7 @@ def index() -> str:
         sort=sort,
         cursor=request.args.get("cursor"),
         limit=PAGE_LENGTH,
-        **filters[shown][1],
+        **chosen_filter,
     )
     pills = {host["id"]: presentation.host_pills(host) for host in found["items"]}
     return render_template(
@@ -90,6 +94,7 @@ def index() -> str:
         narrowed=[(name, _in_words(name, value)) for name, value in narrowed.items()],
         query=query,
         failure=failure,
+        acts_on=as_query(request.args),
         columns=host_columns.COLUMNS,
         chosen=host_columns.chosen(),
         sort=sort,

@@ -1,0 +1,83 @@
+"""What is done with many hosts at once: asked about first, with how many there are, and followed as a job."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import Blueprint, Response, abort, render_template, request, stream_with_context, url_for
+from werkzeug.wrappers import Response as BaseResponse
+
+from patchbay_web.forms import attempt, done, listed
+from patchbay_web.host_terms import as_query
+from patchbay_web.session import api, token
+
+pages = Blueprint("host_acts", __name__)
+
+PAGE_LENGTH = 50
+MOST_GROUPS = 500
+ACTIONS = {
+    "tag": "Add tags",
+    "untag": "Take tags away",
+    "group": "Put into a group",
+    "evaluate": "Evaluate again",
+    "refresh": "Crawl their repositories",
+    "delete": "Remove for good",
+}
+CSV_FIELDS = "hostname,os,arch,kernel,group,tags,updates,security,cves,cves_overdue,reboot_required,last_report_at"
+
+
+@pages.get("/hosts/act")
+def form() -> str:
+    """Choose what to do with all hosts that a query finds."""
+    return _form(request.args.get("query", ""))
+
+
+@pages.post("/hosts/act")
+def act() -> BaseResponse | str | tuple[str, int]:
+    """Say first what would happen to how many; confirmed, do it."""
+    action, query = request.form.get("action", ""), request.form.get("query", "")
+    if action not in ACTIONS:
+        abort(400, "There is no such action.")
+    body: dict[str, Any] = {"action": action, "query": query, "dry_run": request.form.get("confirmed") != "true"}
+    if action in {"tag", "untag"}:
+        body["tags"] = listed("tags")
+    if action == "group":
+        body["group"] = request.form.get("group") or None
+    outcome, refused = attempt(
+        lambda: api().post("/hosts/actions", token(), body), lambda failure: _form(query, failure)
+    )
+    if refused:
+        return refused
+    if body["dry_run"]:
+        return render_template("hosts_confirm.html", outcome=outcome, body=body, words=ACTIONS[action])
+    if outcome["job"] is None:
+        return done("No host fits any more; nothing was done.", url_for("hosts.index", query=query))
+    return done(f"{ACTIONS[action]}: it is being done.", url_for("host_acts.job", job_id=outcome["job"]["id"]))
+
+
+@pages.get("/hosts.csv")
+def export() -> Response:
+    """The whole list as CSV, whatever its length."""
+    query = as_query(request.args)
+    if query is None:
+        abort(400, "This filter cannot be exported; write it as a query.")
+    chunks = api().download("/hosts", token(), query=query or None, format="csv", fields=CSV_FIELDS)
+    headers = {"Content-Disposition": 'attachment; filename="hosts.csv"'}
+    return Response(stream_with_context(chunks), mimetype="text/csv", headers=headers)
+
+
+@pages.get("/jobs")
+def jobs() -> str:
+    """What was asked for many hosts, the newest first."""
+    found = api().get("/jobs", token(), cursor=request.args.get("cursor"), limit=PAGE_LENGTH)
+    return render_template("jobs.html", found=found, actions=ACTIONS)
+
+
+@pages.get("/jobs/<uuid:job_id>")
+def job(job_id: UUID) -> str:
+    """One job: how far it is."""
+    return render_template("job.html", job=api().get(f"/jobs/{job_id}", token()), actions=ACTIONS)
+
+
+def _form(query: str, failure: str = "") -> str:
+    groups = api().get("/groups", token(), limit=MOST_GROUPS)["items"]
+    return render_template("hosts_act.html", query=query, groups=groups, actions=ACTIONS, failure=failure)
