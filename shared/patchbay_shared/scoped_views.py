@@ -89,6 +89,8 @@ def _condition(table: Table) -> str:
         return " AND ".join(f"({_IN_SCOPE.format(n=n)})" for n in range(1, MOST_SCOPES + 1))
     if table.name == "host_group":
         return f"h.id IN (SELECT l.group_id FROM {SCHEMA}.host_label l)"
+    if table.name == "risk_exception":
+        return f"h.scope <> 'host' OR h.target IN (SELECT s.id::text FROM {SCHEMA}.host s)"
     if "host_id" in table.c:
         return f"h.host_id IN (SELECT s.id FROM {SCHEMA}.host s)"
     return ""
