@@ -56,7 +56,7 @@ def _run(
     settings: Settings, server: Server, wait: Callable[[float | None], bool], announce: Callable[[str], None]
 ) -> None:
     owner = Database(settings.database_url, service=None, roles=False)
-    migrate(owner, roles=settings.database_roles)
+    migrate(owner, roles=settings.database_roles, beside_newer=False)  # one process: nothing newer runs beside it
     settings = dataclasses.replace(
         settings,
         secret_key=settings.secret_key or kept(settings.data_dir / "secret_key", random_key),

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, g, jsonify, request, request_finished, request_started
-from werkzeug.exceptions import HTTPException
+from flask import Flask, Response, current_app, g, jsonify, request, request_finished, request_started
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from patchbay_shared.errors import InvalidInput, PatchbayError, Unavailable
 from patchbay_shared.log import get_logger
@@ -62,6 +62,7 @@ def add_problem_handlers(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def http_error(exc: HTTPException) -> Response:
+        exc = as_routed(exc)
         headers = {k: v for k, v in exc.get_headers() if k.lower() in {"allow", "retry-after", "www-authenticate"}}
         return problem(exc.code or 500, exc.description or "", headers=headers)
 
@@ -69,6 +70,12 @@ def add_problem_handlers(app: Flask) -> None:
     def unexpected(exc: Exception) -> Response:
         log.error("request_failed", exc_info=exc)
         return problem(500, "Patchbay made a mistake; the log of the service says which.", trace_id=trace_id())
+
+
+def as_routed(exc: HTTPException) -> HTTPException:
+    """404 in place of the 405 that werkzeug gives for a number above the maximum of a route."""
+    adapter = current_app.create_url_adapter(request) if isinstance(exc, MethodNotAllowed) else None
+    return NotFound() if adapter is not None and request.method in adapter.allowed_methods() else exc
 
 
 def observe_requests(app: Flask, service: str) -> None:

@@ -32,16 +32,16 @@ that takes something away raises this to the revision of the first code that doe
 _NOTE = "oldest code that runs on this schema: "
 
 
-def migrate(database: Database, *, roles: bool) -> None:
+def migrate(database: Database, *, roles: bool, beside_newer: bool = True) -> None:
     """Upgrade to the newest revision, under an advisory lock; then hold grants equal to the tables' writers.
 
-    A schema of newer code that this code can run on is left as it is. Raises StartupError if the schema is too new,
-    or if roles are wanted and may not be made.
+    A schema of newer code that this code can run on is left as it is, while services are replaced one after the
+    other (`beside_newer`). Raises StartupError if the schema is too new, or if roles are wanted and may not be made.
     """
     with database.transaction() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         connection.execute(text("SET LOCAL lock_timeout = '30s'"))
-        if require_usable_revision(connection):
+        if require_usable_revision(connection, beside_newer=beside_newer):
             log.info("schema_is_newer", revision=_revision(connection))
             return
         config = _config()
@@ -65,14 +65,14 @@ def require_current(database: Database) -> None:
             )
 
 
-def require_usable_revision(connection: Connection) -> bool:
+def require_usable_revision(connection: Connection, *, beside_newer: bool = True) -> bool:
     """Whether newer code has migrated this database. Raises StartupError if this code cannot run on it any more."""
     revision = _revision(connection)
     known = {script.revision for script in _script().walk_revisions()}
     if revision is None or revision in known:
         return False
     note = connection.scalar(text("SELECT obj_description('alembic_version'::regclass, 'pg_class')")) or ""
-    if not note.startswith(_NOTE) or note.removeprefix(_NOTE) not in known:
+    if not beside_newer or not note.startswith(_NOTE) or note.removeprefix(_NOTE) not in known:
         raise StartupError(
             f"The database schema (revision {revision}) is newer than this version of Patchbay; "
             "install the newer version again, or restore a backup made before the upgrade."

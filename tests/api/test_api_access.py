@@ -52,7 +52,7 @@ def _path(operation: str) -> str:
     """Its path with parameters that name nothing."""
     filled = re.sub(r"\{(\w*name|source|cve_id)\}", "nothing", operation.split()[1])
     filled = re.sub(r"\{session_id\}", "0" * 16, filled)
-    filled = re.sub(r"\{(host_id|receipt_id|repository_id)\}", "7f0c2c54-4a54-4e4f-8f5e-6c3f8f1d0001", filled)
+    filled = re.sub(r"\{(host_id|job_id|receipt_id|repository_id)\}", "7f0c2c54-4a54-4e4f-8f5e-6c3f8f1d0001", filled)
     return "/api/v1" + re.sub(r"\{\w+\}", "999999", filled)
 
 

@@ -11,6 +11,7 @@ import schemathesis
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
 from patchbay_api.app import openapi_document, openapi_text
 from patchbay_shared.db import Database
 from schemathesis import GenerationMode
@@ -74,7 +75,11 @@ def test_no_input_makes_the_api_leave_its_document(
                 case.validate_response(case.call(), checks=checks)
                 asked += 1
 
-        holds()
+        try:
+            holds()
+        except Unsatisfiable:  # nothing that it takes can be wrong
+            if mode is GenerationMode.POSITIVE:
+                raise
 
     assert asked > 200
 

@@ -106,3 +106,11 @@ def test_a_viewer_labels_nothing(viewer: FlaskClient, fleet: Any) -> None:
 
     assert viewer.patch(path, json={"notes": "x"}).status_code == 403
     assert viewer.post("/api/v1/groups", json={"name": "x"}).status_code == 403
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+def test_a_number_that_no_id_can_have_is_not_found(operator: FlaskClient, method: str) -> None:
+    """Not 405, whichever method the routes list first."""
+    answer = operator.open("/api/v1/groups/579649206857199", method=method, json={} if method == "PATCH" else None)
+
+    assert answer.status_code == 404

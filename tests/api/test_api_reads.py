@@ -210,6 +210,7 @@ def test_a_host_says_when_its_release_stops_getting_updates(
         "name": "Debian 12",
         "ends_on": "2020-06-10",
         "extended_ends_on": None,
+        "phase": "ended",
         "ended": True,
     }
 

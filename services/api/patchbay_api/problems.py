@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response
 from flask_smorest import Api
 from marshmallow import Schema, fields
-from patchbay_shared.http import PROBLEM, problem
+from patchbay_shared.http import PROBLEM, as_routed, problem
 from werkzeug.exceptions import Conflict, HTTPException, UnprocessableEntity
 
 from patchbay_api.query.grammar import InvalidQuery
@@ -44,6 +44,7 @@ class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest ships no types
     DEFAULT_ERROR_RESPONSE_NAME = None  # every status is documented by itself
 
     def handle_http_exception(self, error: HTTPException) -> Response:
+        error = as_routed(error)
         headers = {name: value for name, value in error.get_headers() if name.lower() in _KEPT_HEADERS}
         status = error.code or 500
         complaints = (getattr(error, "data", None) or {}).get("messages")
