@@ -34,6 +34,7 @@ def _bounded(max_examples: int) -> settings:
     )
 
 
+@pytest.mark.timeout(900)  # every operation, forty requests each
 @pytest.mark.parametrize(
     "mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=lambda mode: mode.name.lower()
 )
