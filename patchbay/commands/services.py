@@ -1,5 +1,6 @@
 """`patchbay up`, `run`, `migrate` and `settings`: start the services, or prepare for them."""
 
+import gc
 import os
 import signal
 import tempfile
@@ -28,9 +29,12 @@ HTTP_SERVICE_NAMES = ("ingest", "api", "web")
 @click.option("--data-dir", type=click.Path(file_okay=False), help="Folder of all data; also PATCHBAY_DATA_DIR.")
 def up(port: int | None, data_dir: str | None) -> None:
     """Run everything in one process, with an embedded PostgreSQL."""
+    gc.disable()  # what is imported stays: looking through it for garbage costs half a second
     from patchbay.standalone import announce_on_stdout  # noqa: PLC0415  (keeps `patchbay --help` quick)
     from patchbay.standalone import up as start  # noqa: PLC0415
 
+    gc.freeze()
+    gc.enable()
     start(_settings(port=port, data_dir=data_dir), announce=announce_on_stdout)
 
 
