@@ -111,7 +111,7 @@ class Modules(Schema):
     items = fields.List(fields.Nested(Module), required=True)
 
 
-@host_history.get("/hosts/<uuid:host_id>/modules", Modules)
+@host_history.get("/hosts/<uuid:host_id>/modules", Modules, permission="hosts.read")
 def list_host_modules(host_id: UUID) -> dict[str, Any]:
     """List the module streams that a host has enabled or disabled."""
     with context().database.transaction() as connection:
@@ -120,7 +120,12 @@ def list_host_modules(host_id: UUID) -> dict[str, Any]:
     return {"items": sorted(({**defaults, **each} for each in modules), key=lambda each: str(each["name"]))}
 
 
-@host_history.get("/hosts/<uuid:host_id>/timeline", page_of(TimelineEvent, "TimelinePage"), query=TimelineQuery)
+@host_history.get(
+    "/hosts/<uuid:host_id>/timeline",
+    page_of(TimelineEvent, "TimelinePage"),
+    query=TimelineQuery,
+    permission="hosts.read",
+)
 def list_host_timeline(query: dict[str, Any], host_id: UUID) -> Page:
     """List what changed on a host when."""
     with context().database.transaction() as connection:
@@ -143,7 +148,7 @@ def list_host_timeline(query: dict[str, Any], host_id: UUID) -> Page:
     return Page([_event(row, known, name) for row in page.items], page.next_cursor, page.total_count)
 
 
-@host_history.get("/hosts/<uuid:host_id>/diff", DiffPage, query=DiffQuery)
+@host_history.get("/hosts/<uuid:host_id>/diff", DiffPage, query=DiffQuery, permission="hosts.read")
 def diff_host(query: dict[str, Any], host_id: UUID) -> dict[str, Any]:
     """Compare what is installed on a host with another host, or with itself at another time."""
     with context().database.transaction() as connection:

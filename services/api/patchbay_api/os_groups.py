@@ -172,13 +172,15 @@ class RepositoryChoice(Schema):
     )
 
 
-@os_groups.get("/os-variants", page_of(OsVariant, "OsVariantPage"), query=PageQuery)
+@os_groups.get("/os-variants", page_of(OsVariant, "OsVariantPage"), query=PageQuery, permission="hosts.read")
 def list_os_variants(query: dict[str, Any]) -> Page:
     """List operating systems and architectures of the fleet, with the group that each is in."""
     return _page(store.variants(), ("os", "arch"), query)
 
 
-@os_groups.get("/distro-releases", page_of(DistroRelease, "DistroReleasePage"), query=PageQuery)
+@os_groups.get(
+    "/distro-releases", page_of(DistroRelease, "DistroReleasePage"), query=PageQuery, permission="hosts.read"
+)
 def list_distro_releases(query: dict[str, Any]) -> Page:
     """List releases of distributions with their hosts and how long they are supported."""
     page = _page(store.distro_releases(), ("ecosystem", "distro_release"), query)
@@ -192,7 +194,7 @@ def list_distro_releases(query: dict[str, Any]) -> Page:
     return Page(items, page.next_cursor, page.total_count)
 
 
-@os_groups.get("/domains", page_of(Domain, "DomainPage"), query=PageQuery)
+@os_groups.get("/domains", page_of(Domain, "DomainPage"), query=PageQuery, permission="hosts.read")
 def list_domains(query: dict[str, Any]) -> Page:
     """List the DNS domains of hosts."""
     return _page(store.domains(), ("domain",), query)

@@ -108,7 +108,9 @@ class PackageHost(Schema):
     versions = fields.List(fields.String(), required=True, metadata={"description": "Each with its architecture."})
 
 
-@packages.get("/packages", page_of(PackageSummary, "PackageSummaryPage"), query=PackagesQuery)
+@packages.get(
+    "/packages", page_of(PackageSummary, "PackageSummaryPage"), query=PackagesQuery, permission="hosts.read"
+)
 def list_packages(query: dict[str, Any]) -> Page:
     """List packages by name, with where they are."""
     found = store.names(query.get("q") or "", offered=query["offered"])
@@ -126,7 +128,12 @@ def list_packages(query: dict[str, Any]) -> Page:
     return Page(items, page.next_cursor, page.total_count)
 
 
-@packages.get("/packages/<path:name>/versions", page_of(PackageVersion, "PackageVersionPage"), query=VersionQuery)
+@packages.get(
+    "/packages/<path:name>/versions",
+    page_of(PackageVersion, "PackageVersionPage"),
+    query=VersionQuery,
+    permission="hosts.read",
+)
 def list_package_versions(query: dict[str, Any], name: str) -> Page:
     """List the versions of a package, installed or available."""
     found = store.versions(name)
@@ -143,7 +150,12 @@ def list_package_versions(query: dict[str, Any], name: str) -> Page:
         return Page(store.describe_versions(connection, name, page.items), page.next_cursor, page.total_count)
 
 
-@packages.get("/packages/<path:name>/hosts", page_of(PackageHost, "PackageHostPage"), query=PackageHostQuery)
+@packages.get(
+    "/packages/<path:name>/hosts",
+    page_of(PackageHost, "PackageHostPage"),
+    query=PackageHostQuery,
+    permission="hosts.read",
+)
 def list_package_hosts(query: dict[str, Any], name: str) -> Page:
     """List the hosts that have a package."""
     with context().database.transaction() as connection:

@@ -67,9 +67,6 @@ BUILT_IN_ROLES: dict[str, frozenset[str]] = {
     for role, rank in RANK.items()
 }
 
-BY_ROLE: dict[str, str] = {"viewer": "hosts.read", "operator": "hosts.operate", "admin": "settings.manage"}
-"""The permission of an endpoint that names but a role."""
-
 
 def permissions_of(role: str, custom: Collection[str] | None) -> frozenset[str]:
     """What a role may do; `custom` are the permissions of a role that is not built in. Unknown roles: nothing."""

@@ -48,7 +48,7 @@ class Completion(Schema):
     items = fields.List(fields.Nested(Suggestion), required=True)
 
 
-@queries.get("/query/complete", Completion, query=CompletionQuery)
+@queries.get("/query/complete", Completion, query=CompletionQuery, permission="hosts.read")
 def complete_query(query: dict[str, Any]) -> Any:
     """Suggest what could stand at the cursor of a query."""
     text: str = query["text"]

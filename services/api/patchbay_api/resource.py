@@ -25,7 +25,7 @@ from patchbay_api.auth import Principal, authenticate
 from patchbay_api.conventions.export import CONTENT_TYPES
 from patchbay_api.conventions.lists import SelectedPage, as_list, is_page, with_list_parameters, with_selected_fields
 from patchbay_api.conventions.repeats import RepeatHeader, claimed
-from patchbay_api.permissions import BY_ROLE, PERMISSIONS, PUBLIC, WITHOUT_ROLE, Role
+from patchbay_api.permissions import PERMISSIONS, PUBLIC, WITHOUT_ROLE
 from patchbay_api.scopes import ScopedDatabase
 
 PREFIX = "/api/v1"
@@ -68,12 +68,10 @@ class Resource:
         answer: type[Schema],
         *,
         query: type[Schema] | None = None,
-        permission: str = "",
-        role: Role = "viewer",
+        permission: str,
     ) -> Callable[[View], View]:
         """A read: 200 with an ETag, or 304."""
-        needed = _needed(permission, role)
-        return self._operation("GET", rule, status=200, answer=answer, query=query, permission=needed)
+        return self._operation("GET", rule, status=200, answer=answer, query=query, permission=permission)
 
     def post(
         self,
@@ -83,8 +81,7 @@ class Resource:
         status: int,
         body: type[Schema] | None = None,
         query: type[Schema] | None = None,
-        permission: str = "",
-        role: Role | None = None,
+        permission: str,
         errors: tuple[int, ...] = (),
     ) -> Callable[[View], View]:
         """An action; `errors` are statuses that it answers beside the usual ones."""
@@ -95,7 +92,7 @@ class Resource:
             answer=answer,
             body=body,
             query=query,
-            permission=_needed(permission, role),
+            permission=permission,
             errors=errors,
         )
 
@@ -106,21 +103,17 @@ class Resource:
         *,
         status: int,
         body: type[Schema],
-        permission: str = "",
-        role: Role | None = None,
+        permission: str,
         errors: tuple[int, ...] = (),
     ) -> Callable[[View], View]:
         """A change of some fields of a thing; those that the body does not name stay as they are."""
-        needed = _needed(permission, role)
         return self._operation(
-            "PATCH", rule, status=status, answer=answer, body=body, permission=needed, errors=errors
+            "PATCH", rule, status=status, answer=answer, body=body, permission=permission, errors=errors
         )
 
-    def delete(
-        self, rule: str, *, permission: str = "", role: Role | None = None, errors: tuple[int, ...] = ()
-    ) -> Callable[[View], View]:
+    def delete(self, rule: str, *, permission: str, errors: tuple[int, ...] = ()) -> Callable[[View], View]:
         """The end of a thing: 204."""
-        return self._operation("DELETE", rule, status=204, permission=_needed(permission, role), errors=errors)
+        return self._operation("DELETE", rule, status=204, permission=permission, errors=errors)
 
     def document(
         self,
@@ -132,7 +125,7 @@ class Resource:
         permission: str,
     ) -> Callable[[View], View]:
         """A read in a form that others have defined: its view answers a `Response` of `content_type`."""
-        operation = self._operation("GET", rule, status=200, query=query, permission=_needed(permission, None))
+        operation = self._operation("GET", rule, status=200, query=query, permission=permission)
         described = self.blueprint.alt_response(200, schema=schema, content_type=content_type, success=True)
 
         def decorate(function: View) -> View:
@@ -153,6 +146,8 @@ class Resource:
         body: type[Schema] | None = None,
         errors: tuple[int, ...] = (),
     ) -> Callable[[View], View]:
+        if permission not in PERMISSIONS and permission not in WITHOUT_ROLE:
+            raise TypeError(f"An endpoint must name a permission of permissions.py, not {permission!r}.")
         blueprint = self.blueprint
         item = _item_of(answer) if query else None
         if query and item:
@@ -222,14 +217,6 @@ def _without_header(view: Callable[..., Any]) -> Callable[..., Any]:
         return view(*args, **kwargs)
 
     return without
-
-
-def _needed(permission: str, role: Role | None) -> str:
-    """The permission of a declaration. Raises TypeError for one that names none, or one that nobody knows."""
-    needed = permission or (BY_ROLE[role] if role else "")
-    if needed not in PERMISSIONS and needed not in WITHOUT_ROLE:
-        raise TypeError(f"An endpoint must name a permission of permissions.py, not {needed!r}.")
-    return needed
 
 
 def _guarded(

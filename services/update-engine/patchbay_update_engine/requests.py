@@ -59,7 +59,7 @@ class Requests:
         self._engine.store_report(*kept, again=True)
 
     def hosts_operated(self, delivery: Delivery) -> None:
-        """HOSTS_OPERATED: rename, merge, remove or judge hosts, as part of a job."""
+        """HOSTS_OPERATED: rename, remove or judge hosts, as part of a job."""
         operate(self._database, delivery.body, self._engine.evaluate_hosts)
 
     def dead_letters_requested(self, delivery: Delivery) -> None:
