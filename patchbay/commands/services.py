@@ -1,4 +1,4 @@
-"""`patchbay up`, `run`, `migrate` and `settings`: start the services, or prepare for them."""
+"""`patchbay up`, `run`, `migrate`: start the services, or prepare for them; `settings` and `openapi`."""
 
 import gc
 import os
@@ -83,6 +83,14 @@ def show_settings(*, as_markdown: bool) -> None:
         click.echo(f"{name:<38} {default or '-':<14} {doc}")
 
 
+@click.command("openapi")
+def show_openapi() -> None:
+    """Print the API's OpenAPI document, which is docs/openapi.json."""
+    from patchbay_api.app import openapi_text  # noqa: PLC0415  (keeps `patchbay --help` quick)
+
+    click.echo(openapi_text(), nl=False)
+
+
 @click.command("create-admin")
 @click.option("--username", default="", help="Default: PATCHBAY_ADMIN_USERNAME.")
 def create_admin(username: str) -> None:
@@ -157,4 +165,4 @@ def _settings(*, port: int | None = None, data_dir: str | None = None) -> Settin
     return settings
 
 
-COMMANDS = (up, run, migrate, show_settings, create_admin, create_enrolment_token)
+COMMANDS = (up, run, migrate, show_settings, show_openapi, create_admin, create_enrolment_token)

@@ -8,12 +8,18 @@ from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
+import jsonschema
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from patchbay_api.app import openapi_document
 from patchbay_shared.db import Database
 from patchbay_shared.tables import receipt, repository, user_account
 from sqlalchemy import func, insert, text, update
+
+EACH_EVENT = openapi_document()["paths"]["/api/v1/events"]["get"]["responses"]["200"]["content"]["text/event-stream"][
+    "schema"
+]
 
 
 @pytest.fixture
@@ -50,6 +56,7 @@ def _told(client: FlaskClient, **headers: str) -> list[tuple[str, dict[str, Any]
     for block in answer.get_data(as_text=True).split("\n\n"):
         lines = dict(line.partition(": ")[::2] for line in block.splitlines() if not line.startswith(":"))
         if "event" in lines:
+            jsonschema.validate(lines, EACH_EVENT, format_checker=jsonschema.FormatChecker())
             told.append((lines["event"], json.loads(lines["data"])))
     return told
 

@@ -24,6 +24,8 @@ LONGEST_BACK = timedelta(minutes=10)
 OVERLAP = timedelta(seconds=15)
 """How long a transaction may take whose changes are still told."""
 POLL_SECONDS = 2.0
+OVERFLOW = "overflow"
+"""The event that tells that there was more than is told one by one."""
 
 
 def _kinds(text: str) -> None:
@@ -81,10 +83,23 @@ def list_recent_events(query: dict[str, Any]) -> dict[str, Any]:
     return {"items": found, "until": until, "overflow": more}
 
 
+STREAMED = {
+    "description": "One of the server-sent events (WHATWG HTML, 9.2).",
+    "type": "object",
+    "properties": {
+        "event": {"type": "string", "enum": [*store.KINDS, OVERFLOW]},
+        "id": {"type": "string", "format": "date-time", "description": "Send the last one as Last-Event-ID."},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["event", "id", "data"],
+}
+"""OpenAPI 3.1 has no word for the items of a stream: by custom, the schema is that of each."""
+
+
 @events.document(
     "/events",
     content_type="text/event-stream",
-    schema={"type": "string", "description": "Server-sent events (WHATWG HTML, 9.2)."},
+    schema=STREAMED,
     query=EventQuery,
     permission="hosts.read",
 )
@@ -141,7 +156,7 @@ class _Listener:
         self.since = until
         yield ": \n\n"
         if more:
-            yield _event("overflow", until, {})
+            yield _event(OVERFLOW, until, {})
         for each in found:
             key = (each.kind, each.subject, each.at)
             if key not in self.told:

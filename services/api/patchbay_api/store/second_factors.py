@@ -5,7 +5,7 @@ from datetime import timedelta
 from ipaddress import ip_address, ip_network
 
 from patchbay_shared.tables import pending_sign_in, second_factor, sign_in_failure, user_account
-from sqlalchemy import Connection, RowMapping, case, delete, func, select, update
+from sqlalchemy import Connection, RowMapping, any_, case, delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 WINDOW = timedelta(minutes=15)
@@ -54,7 +54,7 @@ def take_recovery_code(connection: Connection, user_id: int, hashed: bytes) -> b
     codes = second_factor.c.recovery_hashes
     taken = connection.execute(
         update(second_factor)
-        .where(second_factor.c.user_id == user_id, codes.any(hashed))
+        .where(second_factor.c.user_id == user_id, literal(hashed) == any_(codes))
         .values(recovery_hashes=func.array_remove(codes, hashed))
     )
     return taken.rowcount == 1
