@@ -443,6 +443,18 @@ def test_a_provided_name_satisfies_a_dependency() -> None:
     assert update.state is State.OUTSTANDING
 
 
+def test_an_upgrade_that_no_longer_provides_what_another_needs_is_kept_back() -> None:
+    """Installed packages at versions that a repository has are held to the relations of these versions."""
+    repositories = [
+        repository("stable", "perl 6-1", offered("module 1-1", depends=["perlapi-5"])),
+        repository("old", offered("perl 5-1", provides=["perlapi-5"])),
+    ]
+    [update] = judged(repositories, "perl 5-1", "module 1-1")
+
+    assert (update.name, update.state) == ("perl", State.KEPT_BACK)
+    assert "module needs perlapi-5" in update.why
+
+
 def test_verdicts_come_in_order_and_carry_the_engines_ids() -> None:
     """The store writes them as they come."""
     found = judged([repository("stable", "b 2-1", "a 2-1")], package("b 1-1", id=7), package("a 1-1", id=9))

@@ -21,7 +21,7 @@ import msgspec
 
 from patchbay_update_engine.evaluate.advisories import NO_ADVISORIES, ReleaseAdvisories
 from patchbay_update_engine.evaluate.apt_phasing import waits
-from patchbay_update_engine.evaluate.apt_upgrade import Member, kept_back
+from patchbay_update_engine.evaluate.apt_upgrade import Member, kept_back, staying, upgrading
 from patchbay_update_engine.evaluate.apt_versions import OfferedVersion, VersionTable
 from patchbay_update_engine.evaluate.apt_why import why_listed, why_pinned, why_unlisted
 from patchbay_update_engine.evaluate.catalog import CatalogRepository, InstalledPackage, Policy
@@ -38,10 +38,12 @@ class _Judgement(msgspec.Struct, frozen=True, gc=False):
     """What is known of one installed package without looking at the others."""
 
     verdict: Verdict | None
+    stays: Member | None = None
+    """The package in the upgrade if it stays as it is; None for what is not installed."""
+    upgrades: Member | None = None
+    """The package in the upgrade if its listed update is taken."""
     candidate: OfferedVersion | None = None
     """The listed update."""
-    current: OfferedVersion | None = None
-    """The installed version as a repository offers it."""
     phased: bool = False
     """The machine-id decides."""
 
@@ -84,19 +86,20 @@ class AptCatalog:
             judgement = self._judged.get(key)
             if judgement is None:
                 judgement = self._judged[key] = self._judge(package)
-            if package.status in _NOT_INSTALLED:
+            member, verdict = judgement.stays, judgement.verdict
+            if member is None:
                 continue
-            verdict, candidate = judgement.verdict, judgement.candidate
             if verdict is not None:
+                candidate = judgement.candidate
                 if judgement.phased and candidate is not None and self._waits(candidate, machine_id):
                     verdict = _phased(verdict, candidate)
-                if verdict.state is State.OUTSTANDING:
+                if verdict.state is State.OUTSTANDING and judgement.upgrades is not None:
                     upgrades[len(members)] = len(verdicts)
+                    member = judgement.upgrades
                 if package.id is not None:
                     verdict = msgspec.structs.replace(verdict, package_id=package.id)
                 verdicts.append(verdict)
-            upgrade = candidate if verdict is not None and verdict.state is State.OUTSTANDING else None
-            members.append(Member(package, self._versions.arch_of(package.arch), judgement.current, upgrade))
+            members.append(member)
         for number, reason in kept_back(members).items():
             place = upgrades[number]
             verdicts[place] = _kept_back(verdicts[place], reason)
@@ -106,17 +109,20 @@ class AptCatalog:
     def _judge(self, package: InstalledPackage) -> _Judgement:
         if package.status in _NOT_INSTALLED:
             return _Judgement(None)
-        versions = self._versions.offered(package.name, self._versions.arch_of(package.arch))
+        arch = self._versions.arch_of(package.arch)
+        versions = self._versions.offered(package.name, arch)
         current = _current(package, versions, self._versions)
+        stays = staying(package, arch, current)
         candidate = self._candidate(package, versions, current)
         if candidate is None or candidate is current:
-            return _Judgement(_unlisted(package, versions, current, self._advisories), current=current)
+            return _Judgement(_unlisted(package, versions, current, self._advisories), stays)
         if not _stands_above(candidate, package, versions, current):
-            return _Judgement(_downgrade(package, candidate), current=current)
+            return _Judgement(_downgrade(package, candidate), stays)
         return _Judgement(
             _listed(package, candidate, versions, current, self._advisories),
-            candidate=candidate,
-            current=current,
+            stays,
+            upgrading(package, arch, current, candidate),
+            candidate,
             phased=_is_phased(candidate, package, versions),
         )
 
