@@ -9,20 +9,18 @@ import gzip
 import hashlib
 import re
 import statistics
-import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import psutil
 import psycopg
 from cheroot.wsgi import Server
+from databases import migrated_database
 from figures import figure
 from flask.testing import FlaskClient
 from fleet import fleet_reports
@@ -30,9 +28,7 @@ from patchbay_api.accounts import hash_password
 from patchbay_api.app import make_app
 from patchbay_shared.bus import Bus
 from patchbay_shared.db import Database
-from patchbay_shared.embedded import start_postgres
 from patchbay_shared.log import configure
-from patchbay_shared.migrate import migrate
 from patchbay_shared.report import Report
 from patchbay_shared.repositories import repository_id
 from patchbay_shared.service import Context
@@ -206,27 +202,6 @@ def p95_ms(ask: Callable[[], Any], rounds: int) -> list[float]:
     return [statistics.quantiles(taken[n * fifth : (n + 1) * fifth], n=20)[-1] for n in range(5)]
 
 
-@contextmanager
-def installed() -> Iterator[str]:
-    """A migrated and seeded PostgreSQL."""
-    with tempfile.TemporaryDirectory(prefix="patchbay-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        server = start_postgres(folder / "postgres")
-        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-            connection.execute("CREATE DATABASE bench")
-        uri = server.get_uri("bench")
-        owner = Database(uri, service=None, roles=False)
-        migrate(owner, roles=True)
-        owner.close()
-        with psycopg.connect(uri) as connection:
-            seed(connection)
-        try:
-            yield uri
-        finally:
-            server.cleanup()
-
-
 def signed_in(api: FlaskClient) -> FlaskClient:
     answer = api.post("/api/v1/sessions", json={"username": "bench", "password": PASSWORD})
     assert answer.json is not None
@@ -305,7 +280,9 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     configure(level="error", style="json")
     host = str(uuid.UUID(int=0xA0000000000040008000000000000001))
-    with installed() as uri:
+    with migrated_database() as (_, uri):
+        with psycopg.connect(uri) as connection:
+            seed(connection)
         database = Database(uri, service="api", roles=True)
         api = make_app(Context(settings_from({}, api_requests_per_minute=0), database, Bus("memory://")))
         measure_api(signed_in(api.test_client()), host, rounds)
@@ -318,7 +295,7 @@ def main() -> None:
         token = signed_in(api.test_client()).environ_base["HTTP_AUTHORIZATION"].removeprefix("Bearer ")
         browser.set_cookie("patchbay", token)
         measure_pages(browser, host, rounds // 2)
-        server.cleanup()
+        server.stop()
         database.close()
 
 

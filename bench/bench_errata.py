@@ -9,10 +9,8 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,6 +18,7 @@ from uuid import uuid4
 
 import msgspec
 import psycopg
+from databases import migrated_database
 from figures import figure, shared_folder
 from patchbay_api.store.vulnerabilities import TOUCHING, packages_judged_for
 from patchbay_errata.advisory import Rejected
@@ -28,9 +27,7 @@ from patchbay_errata.sources import debian
 from patchbay_errata.sources_table import register
 from patchbay_errata.store import store_advisories
 from patchbay_shared.db import Database
-from patchbay_shared.embedded import start_postgres
 from patchbay_shared.log import configure
-from patchbay_shared.migrate import migrate
 from patchbay_shared.settings import settings_from
 from patchbay_shared.versions import evr_key
 
@@ -151,23 +148,11 @@ def timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
-@contextmanager
-def postgres() -> Iterator[tuple[Path, str]]:
-    with tempfile.TemporaryDirectory(prefix="patchbay-bench-") as name:
-        folder = Path(name)
-        server = start_postgres(folder / "postgres")
-        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-            connection.execute("CREATE DATABASE bench")
-        uri = server.get_uri("bench")
-        owner = Database(uri, service=None, roles=False)
-        migrate(owner, roles=True)
-        with owner.transaction() as connection:
-            register(connection, wanted_feeds(settings_from({}), 2026))
-        owner.close()
-        try:
-            yield folder, uri
-        finally:
-            server.cleanup()
+def register_feeds(uri: str) -> None:
+    owner = Database(uri, service=None, roles=False)
+    with owner.transaction() as connection:
+        register(connection, wanted_feeds(settings_from({}), 2026))
+    owner.close()
 
 
 def main() -> None:
@@ -176,7 +161,8 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     configure(level="error", style="json")
     feed = tracker(shared_folder() / "feeds")
-    with postgres() as (folder, uri):
+    with migrated_database() as (folder, uri):
+        register_feeds(uri)
         (folder / "feed.json").write_bytes(feed)
         database = Database(uri, service="errata", roles=True)
         peak = peak_mb(uri, folder / "feed.json")

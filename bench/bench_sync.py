@@ -13,10 +13,8 @@ import re
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -24,16 +22,15 @@ from typing import Any
 
 import msgspec
 import psycopg
+from databases import migrated_database
 from debian.deb822 import Packages
 from figures import CpuMeter, figure, shared_folder
 from patchbay_repo_sync import store
 from patchbay_repo_sync.sync import Syncer
 from patchbay_shared.bus import Bus
 from patchbay_shared.db import Database
-from patchbay_shared.embedded import start_postgres
 from patchbay_shared.fetching.compression import open_decompressed
 from patchbay_shared.log import configure
-from patchbay_shared.migrate import migrate
 from patchbay_shared.report import ReportRepository
 from patchbay_shared.repositories import repository_id
 from patchbay_shared.settings import settings_from
@@ -178,29 +175,12 @@ print(int(line.split()[1]) / 1024)
     return float(done.stdout.split()[-1])
 
 
-@contextmanager
-def postgres() -> Iterator[tuple[Path, str]]:
-    with tempfile.TemporaryDirectory(prefix="patchbay-bench-") as name:
-        folder = Path(name)
-        server = start_postgres(folder / "postgres")
-        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-            connection.execute("CREATE DATABASE bench")
-        uri = server.get_uri("bench")
-        owner = Database(uri, service=None, roles=False)
-        migrate(owner, roles=True)
-        owner.close()
-        try:
-            yield folder, uri
-        finally:
-            server.cleanup()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
     configure(level="error", style="json")
-    with postgres() as (folder, uri):
+    with migrated_database() as (folder, uri):
         bench = Bench(folder, shared_folder() / "oracle/repos/apt/debian", uri)
         measure(bench, CpuMeter(folder / "postgres"), rounds)
         bench.database.close()

@@ -17,7 +17,8 @@ from typing import Any
 import createrepo_c as cr
 import msgspec
 import psycopg
-from bench_sync import bare_copy, postgres, stored_rows, timed
+from bench_sync import bare_copy, stored_rows, timed
+from databases import migrated_database
 from figures import CpuMeter, figure
 from patchbay_repo_sync import store
 from patchbay_repo_sync.sync import Syncer
@@ -92,7 +93,7 @@ def main() -> None:
     parser.add_argument("--packages", type=int, default=20_000)
     options = parser.parse_args()
     configure(level="error", style="json")
-    with postgres() as (folder, uri):
+    with migrated_database() as (folder, uri):
         measure(folder, uri, options.rounds, options.packages)
 
 

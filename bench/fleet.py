@@ -2,7 +2,6 @@
 
 import json
 import lzma
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -10,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from databases import migrated_database
 from figures import CpuMeter, shared_folder
 from patchbay_repo_sync.service import SERVICE as REPO_SYNC
 from patchbay_shared.bus import Bus
 from patchbay_shared.db import Database
-from patchbay_shared.embedded import start_postgres
-from patchbay_shared.migrate import migrate
+from patchbay_shared.log import configure
 from patchbay_shared.report import OsRelease, Report, ReportPackage, ReportRepository
 from patchbay_shared.service import Context, WorkerThreads
 from patchbay_shared.settings import Settings, settings_from
@@ -62,13 +61,8 @@ def _repository(url: str) -> ReportRepository:
 class Installation:
     """Engine and repo-sync over an embedded PostgreSQL, in this process."""
 
-    def __init__(self, folder: Path) -> None:
-        server = start_postgres(folder / "postgres")
-        with Database(server.get_uri(), service=None, roles=False).engine.connect() as connection:
-            connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("CREATE DATABASE patchbay")
-        self.url = server.get_uri("patchbay")
-        self.owner = Database(self.url, service=None, roles=False)
-        migrate(self.owner, roles=True)
+    def __init__(self, folder: Path, uri: str) -> None:
+        self.owner = Database(uri, service=None, roles=False)
         mirror = shared_folder() / "oracle" / "repos" / "apt"
         self.settings: Settings = settings_from({}, mirror_map=f"http://127.0.0.1:58000={mirror}")
         self.bus = Bus("memory://", timeout_seconds=120)
@@ -77,7 +71,7 @@ class Installation:
         self._workers = []
         for service in (UPDATE_ENGINE, REPO_SYNC):
             assert service.workers is not None
-            context = Context(self.settings, Database(self.url, service=service.name, roles=True), self.bus)
+            context = Context(self.settings, Database(uri, service=service.name, roles=True), self.bus)
             self._workers.append(WorkerThreads(context, service.workers(context)))
         for each in self._workers:
             each.start()
@@ -103,10 +97,9 @@ class Installation:
 
 @contextmanager
 def installation() -> Iterator[Installation]:
-    with tempfile.TemporaryDirectory(prefix="patchbay-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        made = Installation(folder)
+    configure(level="error", style="json")
+    with migrated_database() as (folder, uri):
+        made = Installation(folder, uri)
         try:
             yield made
         finally:

@@ -48,11 +48,28 @@ def try_the_doors(composition: Composition, fleet: Fleet) -> None:
         assert (moved.status_code, moved.headers["Location"].partition("?")[0]) == (308, "https://localhost/hosts")
         report_with_the_agent(https, authority, composition.exec("api", "patchbay", "create-enrolment-token", "tls"))
         require_prefix(requests.get(**asked(https), verify=str(authority)), "")
+        serve_own_certificate(composition, Path(folder), https)
     require_prefix(requests.get(**asked(composition.url)), "/patchbay")
     for prefix in ("", "/patchman"):
         script = requests.get(f"{composition.url}{prefix}/agent/install.sh", timeout=30)
         assert script.status_code == 200, script.text
     wait_for(lambda: "over-tls.example.org" in names(fleet), what="the report that came over HTTPS")
+
+
+def serve_own_certificate(composition: Composition, folder: Path, https: str) -> None:
+    """`TLS_ISSUER=own`: the operator's certificate is shown in place of the one made by Caddy's authority."""
+    own = folder / "own"
+    own.mkdir()
+    certificate = own / "tls.crt"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost", "-keyout", own / "tls.key", "-out", certificate],
+        check=True, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    composition.environment |= {"TLS_ISSUER": "own", "TLS_CERTIFICATES": str(own)}
+    composition.compose("--profile", "tls", "up", "-d", "--no-deps", "proxy-tls")
+    wait_for(lambda: curl(f"{https}/healthz", "--cacert", str(certificate)) == "200", what="HTTPS with an own key")
+    assert curl(f"{https}/healthz", "--cacert", str(folder / "root.crt")) == "000", "the old certificate is shown"
 
 
 def curl(url: str, *options: str) -> str:

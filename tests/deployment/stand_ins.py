@@ -18,6 +18,7 @@ STAND_INS = {
     "postgres:17": "postgres",
     "rabbitmq:4-management": "rabbitmq",
     "caddy:2": "caddy",
+    "prom/prometheus:v3.5.0": "prometheus",
 }
 _CARRIED = (
     "/etc/ssl/certs/ca-certificates.crt",

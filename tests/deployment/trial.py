@@ -21,6 +21,7 @@ from composition import Composition  # noqa: E402  (these find their neighbours 
 from engine import docker_daemon, install_tools  # noqa: E402
 from fleet import HOSTS, Figures, Fleet, seconds_since, unheard  # noqa: E402
 from front_door import settings_of_the_doors, try_the_doors  # noqa: E402
+from monitoring import require_measurements  # noqa: E402
 from next_version import build_next_version  # noqa: E402
 from processes import wait_for  # noqa: E402
 from restoring import restore  # noqa: E402
@@ -50,6 +51,7 @@ def main() -> int:
             figures |= roll(composition, fleet)
             tell(figures)
             try_the_doors(composition, fleet)
+            require_measurements(composition)
             figures["dead_letters"] = fleet.dead_letters()
             figures["backup_and_restore_s"] = restore(composition, fleet, "5.2-1")
     print(json.dumps(figures))
