@@ -5,6 +5,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,12 +19,14 @@ from patchbay_shared.bus import Bus
 from patchbay_shared.db import Database
 from patchbay_shared.service import Context
 from patchbay_shared.settings import settings_from
-from patchbay_shared.tables import user_account
+from patchbay_shared.tables import advisory, advisory_cve, advisory_fix, errata_source, lifecycle, user_account
+from patchbay_shared.versions import evr_key
 from patchbay_web.app import app_of
 from sqlalchemy import insert
 from werkzeug.serving import BaseWSGIServer, make_server
 
 PASSWORD = "correct horse"
+SECRET_KEY = "k" * 32
 HOSTILE = "<script>alert(1)</script>"
 
 
@@ -66,6 +69,64 @@ def fleet(database: Database, fleet_seed: ModuleType) -> Any:
 
 
 @pytest.fixture
+def published(database: Database) -> Database:
+    """One advisory with a hostile title, its fix, its CVE, its feed, and a calendar."""
+    with database.transaction() as connection:
+        connection.execute(
+            insert(errata_source).values(
+                name="debian-dsa",
+                url="https://feeds.example.org/dsa",
+                enabled=True,
+                state="failing",
+                message="503 from the mirror",
+            )
+        )
+        connection.execute(
+            insert(advisory).values(
+                id=1,
+                source="debian-dsa",
+                name="DSA-5764-1",
+                part=1,
+                digest=1,
+                vendor="debian",
+                type="security",
+                severity="high",
+                vendor_severity="",
+                status="final",
+                title=f"openssl {HOSTILE}",
+                description="",
+                url="javascript:alert(1)",
+                links=["javascript:alert(2)", "https://lists.example.org/1"],
+                issued_at=datetime(2026, 11, 1, tzinfo=UTC),
+            )
+        )
+        connection.execute(insert(advisory_cve).values(advisory_id=1, cve="CVE-2026-1111"))
+        connection.execute(
+            insert(advisory_fix).values(
+                advisory_id=1,
+                ecosystem="debian",
+                distro_release="12",
+                package="openssl",
+                kind="source",
+                arch="",
+                module="",
+                pocket="",
+                note="",
+                state="fixed",
+                evr="3.0.17-1~deb12u2",
+                evr_key=evr_key("deb", "3.0.17-1~deb12u2"),
+            )
+        )
+        connection.execute(
+            insert(lifecycle).values(
+                ecosystem="debian", version="10", codename="buster", name="Debian 10", ends_on=date(2022, 9, 10),
+                source="test",
+            )
+        )  # fmt: skip
+    return database
+
+
+@pytest.fixture
 def serve() -> Iterator[Callable[[Any], str]]:
     """Serve a WSGI application on a loopback port and return its URL."""
     servers: list[BaseWSGIServer] = []
@@ -85,13 +146,13 @@ def serve() -> Iterator[Callable[[Any], str]]:
 @pytest.fixture
 def api_url(database: Database, database_of: Callable[[str | None], Database], serve: Callable[[Any], str]) -> str:
     """Where a real API answers."""
-    return serve(make_app(Context(settings_from({}), database_of("api"), Bus("memory://"))))
+    return serve(make_app(Context(settings_from({}, secret_key=SECRET_KEY), database_of("api"), Bus("memory://"))))
 
 
 @pytest.fixture
 def web(api_url: str) -> Flask:
     """The pages in front of that API."""
-    return app_of(settings_from({}, api_url=api_url, public_url="https://patch.example.org", secret_key="k" * 32))
+    return app_of(settings_from({}, api_url=api_url, public_url="https://patch.example.org", secret_key=SECRET_KEY))
 
 
 @pytest.fixture

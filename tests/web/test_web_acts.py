@@ -34,7 +34,8 @@ def test_the_lists_filters_can_be_said_as_a_query() -> None:
     """Whatever value they have; what has no words is not acted upon."""
     assert as_query(MultiDict({"show": "security", "os": 'Debian "12"'})) == 'security>0 os="Debian \\"12\\""'
     assert as_query(MultiDict({"query": "a or b", "tag": "web"})) == "(a or b) tag:web"
-    assert as_query(MultiDict({"show": "overdue"})) is None
+    assert as_query(MultiDict({"show": "overdue", "q": "web"})) == "overdue>0 name:web"
+    assert as_query(MultiDict({"show": "nonsense"})) is None
 
 
 def test_many_hosts_are_counted_before_anything_is_done(

@@ -1,76 +1,13 @@
 """Advisories, CVEs, calendars, feeds: what the pages say of them, over a real API."""
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
 from types import ModuleType
 from typing import Any
 
-import pytest
 from flask.testing import FlaskClient
 from patchbay_shared.db import Database
-from patchbay_shared.tables import advisory, advisory_cve, advisory_fix, errata_source, lifecycle
-from patchbay_shared.versions import evr_key
-from sqlalchemy import insert
 
 HOSTILE = "<script>alert(1)</script>"
-
-
-@pytest.fixture
-def published(database: Database) -> Database:
-    """One advisory with a hostile title, its fix, its CVE, its feed, and a calendar."""
-    with database.transaction() as connection:
-        connection.execute(
-            insert(errata_source).values(
-                name="debian-dsa",
-                url="https://feeds.example.org/dsa",
-                enabled=True,
-                state="failing",
-                message="503 from the mirror",
-            )
-        )
-        connection.execute(
-            insert(advisory).values(
-                id=1,
-                source="debian-dsa",
-                name="DSA-5764-1",
-                part=1,
-                digest=1,
-                vendor="debian",
-                type="security",
-                severity="high",
-                vendor_severity="",
-                status="final",
-                title=f"openssl {HOSTILE}",
-                description="",
-                url="javascript:alert(1)",
-                links=["javascript:alert(2)", "https://lists.example.org/1"],
-                issued_at=datetime(2026, 11, 1, tzinfo=UTC),
-            )
-        )
-        connection.execute(insert(advisory_cve).values(advisory_id=1, cve="CVE-2026-1111"))
-        connection.execute(
-            insert(advisory_fix).values(
-                advisory_id=1,
-                ecosystem="debian",
-                distro_release="12",
-                package="openssl",
-                kind="source",
-                arch="",
-                module="",
-                pocket="",
-                note="",
-                state="fixed",
-                evr="3.0.17-1~deb12u2",
-                evr_key=evr_key("deb", "3.0.17-1~deb12u2"),
-            )
-        )
-        connection.execute(
-            insert(lifecycle).values(
-                ecosystem="debian", version="10", codename="buster", name="Debian 10", ends_on=date(2022, 9, 10),
-                source="test",
-            )
-        )  # fmt: skip
-    return database
 
 
 def test_an_advisory_says_what_fixes_it_and_links_only_where_browsers_may_go(

@@ -32,6 +32,8 @@ from patchbay_web.pages import (
     hosts,
     lifecycles,
     mirror_access,
+    notification_channels,
+    notification_rules,
     operation,
     packages,
     releases,
@@ -40,6 +42,7 @@ from patchbay_web.pages import (
     search,
     tokens,
     users,
+    views,
 )
 
 log = get_logger("web")
@@ -50,6 +53,7 @@ PAGES = (
     hosts.pages,
     enrolment.pages,
     host_acts.pages,
+    views.pages,
     packages.pages,
     groups.pages,
     advisories.pages,
@@ -63,6 +67,8 @@ PAGES = (
     operation.pages,
     reports.pages,
     dead_letters.pages,
+    notification_rules.pages,
+    notification_channels.pages,
     users.pages,
     tokens.pages,
     audit.pages,

@@ -37,6 +37,6 @@ USUAL = ("updates", "security", "last_report", "condition")
 
 
 def chosen() -> list[str]:
-    """The columns to show, in the order of `COLUMNS`."""
-    wanted = request.cookies.get(COOKIE, "").split(".")
+    """The columns to show, in the order of `COLUMNS`: those that the address names, or those that were chosen."""
+    wanted = (request.args.get("columns") or request.cookies.get(COOKIE, "")).split(".")
     return [name for name in COLUMNS if name in wanted] or list(USUAL)

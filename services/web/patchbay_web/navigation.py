@@ -24,6 +24,7 @@ GROUPS: tuple[tuple[str, tuple[Section, ...]], ...] = (
             Section("dashboard.show", "Dashboard", "layout-dashboard", ("dashboard",)),
             Section("operation.trends", "Over time", "chart-line", ()),
             Section("hosts.index", "Hosts", "server", ("hosts", "enrolment")),
+            Section("views.index", "Saved views", "bookmark", ("views",)),
             Section("groups.index", "Groups and tags", "tag", ("groups",)),
             Section("releases.index", "Releases", "stack-2", ("releases",)),
             Section("packages.index", "Packages", "package", ("packages",)),
@@ -59,6 +60,13 @@ GROUPS: tuple[tuple[str, tuple[Section, ...]], ...] = (
     (
         "Administration",
         (
+            Section(
+                "notification_rules.index",
+                "Notifications",
+                "bell",
+                ("notification_rules", "notification_channels"),
+                "notifications.read",
+            ),
             Section("users.index", "Users and roles", "users", ("users",), "users.read"),
             Section("audit.index", "Audit", "clipboard-list", ("audit",), "audit.read"),
             Section("operation.settings", "Settings", "settings", (), "settings.manage"),

@@ -53,6 +53,15 @@ FEED_STATES = {
     "failing": ("Failing", "orange"),
     "shrunk": ("Shrunk", "red"),
 }
+NEWS = {
+    "security-update": ("Security update", "A security fix is outstanding on a host."),
+    "host-silent": ("Silent host", "A host has not reported for a day."),
+    "overdue": ("Overdue", "A host has vulnerabilities past their due date."),
+    "mirror-stale": ("Mirror in trouble", "A repository or a mirror is failing, lagging or untrusted."),
+    "dead-letters": ("Dead letters", "Messages could not be handled."),
+    "exploited-cve": ("Exploited CVE", "CISA lists a CVE as exploited that touches a host."),
+}
+"""Kinds of notifications: words, and when it is news."""
 SEVERITIES = {"critical": "red", "high": "orange", "important": "orange", "medium": "yellow", "moderate": "yellow"}
 RESTART_RULES = {
     "host.flag": "The host itself asks for it",

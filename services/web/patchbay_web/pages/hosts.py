@@ -98,6 +98,7 @@ def index() -> str:
         columns=host_columns.COLUMNS,
         chosen=host_columns.chosen(),
         sort=sort,
+        view=_opened_view(request.args.get("view", type=int)),
     )
 
 
@@ -182,6 +183,19 @@ def _found_or_failure(**query: Any) -> tuple[dict[str, Any], str]:
         if exc.status != 422 or not query["query"]:
             raise
         return {"items": [], "total_count": 0, "next_cursor": None}, str(exc)
+
+
+def _opened_view(number: int | None) -> dict[str, Any] | None:
+    """The saved view that the list was opened by; None if it is gone or no longer shared."""
+    if number is None:
+        return None
+    try:
+        found: dict[str, Any] = api().get(f"/views/{number}", token())
+    except Refused as exc:
+        if exc.status != 404:
+            raise
+        return None
+    return found
 
 
 def _in_words(name: str, value: str) -> str:
