@@ -1,5 +1,6 @@
 """Passwords and what they must be like, the first administrator, and the tokens that let hosts enrol."""
 
+import json
 import secrets
 import threading
 
@@ -99,7 +100,14 @@ def create_enrolment_token(database: Database, name: str, *, expires_in_seconds:
     """A new token with which hosts may enrol; only its hash is kept."""
     token = new_token("pbe")
     with database.transaction() as connection:
-        store.add_enrolment_token(connection, name, token_hash(token), expires_in_seconds=expires_in_seconds)
+        made = store.add_enrolment_token(connection, name, token_hash(token), expires_in_seconds=expires_in_seconds)
+        after = json.dumps({"asked": {"expires_in_seconds": expires_in_seconds, "name": name}}, ensure_ascii=False)
+        audit.append(
+            connection,
+            audit.Event(
+                "", "command line", "", "create_enrolment_token", "enrolment", str(made["id"]), "done", None, after
+            ),
+        )
     return token
 
 

@@ -1,5 +1,7 @@
 """How every write is recorded: by the declaration of its endpoint, so that none can be forgotten.
 
+The event is part of the transaction that it tells of: no change without its event, no event of a change that failed.
+
 A change of a thing that can also be read is recorded with what differs before and after; everything else with what
 was asked and what was answered. Secrets are recorded as being there, never as what they are: fields that are
 write-only, and those whose names say so.
@@ -9,17 +11,18 @@ import functools
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import current_app, g, request
 from marshmallow import Schema
-from patchbay_shared.errors import PatchbayError
+from patchbay_shared.errors import PatchbayError, Unavailable
 from patchbay_shared.service import Context
 from werkzeug.exceptions import Forbidden, HTTPException, Unauthorized
 
 from patchbay_api.auth import Principal, asked_from
 from patchbay_api.store import audit as store
+from patchbay_api.unit_of_work import UnitOfWork
 
 HIDDEN = "(hidden)"
 LONGEST_CHARACTERS = 20_000
@@ -48,25 +51,28 @@ def about(
     g.audit_about = {"object_id": object_id, "actor": actor, "credential": credential, "after": after or None}
 
 
-def recorded(view: Callable[..., Any], declared: Declared) -> Callable[..., Any]:
-    """The view, with an event for each success and each refusal."""
+def recorded(view: Callable[..., Any], declared: Declared, context: Callable[[], Context]) -> Callable[..., Any]:
+    """The view, with an event for each success and each refusal. `context` is that of the request."""
 
     @functools.wraps(view)
     def record(*args: Any, **kwargs: Any) -> Any:
-        before = _state(declared, kwargs)
+        unit = UnitOfWork(context())
         try:
-            answer = view(*args, **kwargs)
+            with unit:
+                before = _state_before(declared, kwargs, unit)
+                answer = view(*args, **kwargs)
+                event = _event(declared, kwargs, answer, before, _body(declared, args))
+                with unit.database.transaction() as connection:
+                    store.append(connection, event)  # last: it holds up every other write until the commit
         except (Unauthorized, Forbidden) as exc:
             denied(declared, kwargs, exc)
             raise
-        body = args[-1] if declared.body and args and isinstance(args[-1], Mapping) else None
-        after = None if declared.method == "DELETE" else _state(declared, kwargs)
-        if before is not None and after is not None:
-            changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-            before, after = ({name: each.get(name) for name in sorted(changed)} for each in (before, after))
-        if not after and declared.method != "DELETE":
-            after = _asked_and_answered(declared, body, answer)
-        _append(declared, kwargs, answer, outcome="done", before=before or None, after=after)
+        try:
+            unit.send()
+        except Unavailable as exc:
+            why = json.dumps({"why": f"It was not handed on: {exc}"}, ensure_ascii=False)
+            _append(replace(event, outcome="failed", before=None, after=why))
+            raise
         return answer
 
     return record
@@ -74,21 +80,40 @@ def recorded(view: Callable[..., Any], declared: Declared) -> Callable[..., Any]
 
 def denied(declared: Declared, view_args: Mapping[str, Any], exc: HTTPException) -> None:
     """Record a refusal of somebody who is known, or of an attempt to become so."""
-    after = {"why": exc.description}
-    _append(declared, view_args, None, outcome="denied", before=None, after=after)
+    _append(_described(declared, view_args, None, outcome="denied", before=None, after={"why": exc.description}))
 
 
-def _append(
+def _append(event: store.Event) -> None:
+    """Record what changes nothing, in a transaction of its own."""
+    context: Context = current_app.extensions["patchbay"]
+    with context.database.transaction() as connection:
+        store.append(connection, event)
+
+
+def _event(
+    declared: Declared, view_args: dict[str, Any], answer: Any, before: dict[str, Any] | None, body: Any
+) -> store.Event:
+    """Of a write that was done, as the transaction sees it."""
+    after = None if declared.method == "DELETE" else _state(declared, view_args)
+    if before is not None and after is not None:
+        changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+        before, after = ({name: each.get(name) for name in sorted(changed)} for each in (before, after))
+    if not after and declared.method != "DELETE":
+        after = _asked_and_answered(declared, body, answer)
+    return _described(declared, view_args, answer, outcome="done", before=before or None, after=after)
+
+
+def _described(
     declared: Declared, view_args: Mapping[str, Any], answer: Any, *, outcome: str, before: Any, after: Any
-) -> None:
+) -> store.Event:
     said: dict[str, Any] = g.pop("audit_about", {})
     asking: Principal | None = g.get("principal")
-    context: Context = current_app.extensions["patchbay"]  # the whole database, whatever the person's scope
+    context: Context = current_app.extensions["patchbay"]
     named = [str(value) for value in view_args.values()]
     if not named and isinstance(answer, Mapping):
         named = [str(answer[name]) for name in ("id", "name") if name in answer][:1]
     credential = ("token " + asking.api_token if asking.api_token else "session") if asking else "none"
-    event = store.Event(
+    return store.Event(
         actor=said.get("actor") or (asking.username if asking else ""),
         credential=said.get("credential") or credential,
         address=asked_from(context)[0],
@@ -99,8 +124,22 @@ def _append(
         before=_json(before),
         after=_json(said["after"] if said.get("after") else after),
     )
-    with context.database.transaction() as connection:
-        store.append(connection, event)
+
+
+def _body(declared: Declared, args: tuple[Any, ...]) -> Any:
+    return args[-1] if declared.body and args and isinstance(args[-1], Mapping) else None
+
+
+def _state_before(declared: Declared, view_args: dict[str, Any], unit: UnitOfWork) -> dict[str, Any] | None:
+    """The thing before the change. Who changes the same thing waits: one's "after" is the next one's "before".
+
+    The thing's lock is the first that a transaction takes, the chain's is the last: no two wait in a circle.
+    """
+    if declared.method not in {"PATCH", "DELETE"} or declared.reader() is None:
+        return None
+    with unit.database.transaction() as connection:
+        store.lock_thing(connection, " ".join([declared.object_type, *map(str, view_args.values())]))
+    return _state(declared, view_args)
 
 
 def _state(declared: Declared, view_args: dict[str, Any]) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from patchbay_api.accounts import LONGEST_PASSWORD, hash_password, password_comp
 from patchbay_api.auth import principal
 from patchbay_api.paging import STORABLE
 from patchbay_api.problems import unprocessable
-from patchbay_api.resource import Resource, context
+from patchbay_api.resource import Resource, context, separate_transaction
 from patchbay_api.sessions import Session, opened_session
 from patchbay_api.store import accounts
 from patchbay_api.store import users as store
@@ -37,11 +37,11 @@ class PasswordChange(Schema):
 def change_password(body: dict[str, str]) -> dict[str, Any]:
     """Choose a new password: all my sessions end, and the answer is a new one. API tokens stay."""
     me = principal()
-    with context().database.transaction() as connection:
+    with separate_transaction() as connection:
         account = accounts.begin_attempt(connection, me.username)
     if account is None or not password_holds(account["password_hash"], body["current_password"]):
         raise Forbidden("The current password does not match, or the account waits after too many failures.")
-    with context().database.transaction() as connection:
+    with separate_transaction() as connection:
         accounts.forget_attempt(connection, me.user_id)
     complaint = password_complaint(
         body["new_password"], me.username, min_length=context().settings.password_min_length

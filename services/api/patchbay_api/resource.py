@@ -8,6 +8,7 @@ declaration.
 import functools
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from flask_smorest import Blueprint
 from marshmallow import EXCLUDE, RAISE, Schema
 from patchbay_shared.rate_limit import TokenBuckets
 from patchbay_shared.service import Context
+from sqlalchemy import Connection
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import Forbidden, TooManyRequests, UnprocessableEntity
 
@@ -165,7 +167,7 @@ class Resource:
                 declared = Declared(
                     function.__name__, self._name, method, answer, body, lambda: self._readers.get(rule)
                 )
-                view = recorded(view, declared)
+                view = recorded(view, declared, context)
             if body:
                 view = blueprint.arguments(body, location="json")(view)
             if query:
@@ -191,11 +193,22 @@ class Resource:
 def context() -> Context:
     """The context of the running application.
 
-    The database is narrowed to the hosts that the person who asks sees; while a list is exported it is one snapshot.
+    The database is narrowed to the hosts that the person who asks sees; while a list is exported it is one snapshot,
+    and while something is changed it is the one transaction of that change.
     """
-    exporting: Context | None = g.get("export_context")
-    if exporting is not None:
-        return exporting
+    under_way: Context | None = g.get("export_context") or g.get("unit_context")
+    return under_way or _narrowed()
+
+
+def separate_transaction() -> AbstractContextManager[Connection]:
+    """A transaction that stays even if the write around it is refused, for what counts attempts.
+
+    Use it before the write's own transaction has begun: a request that holds two connections could starve others.
+    """
+    return _narrowed().database.transaction()
+
+
+def _narrowed() -> Context:
     found: Context = current_app.extensions["patchbay"]
     asking: Principal | None = g.get("principal")
     if asking is None or not asking.scopes:

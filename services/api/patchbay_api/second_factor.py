@@ -12,7 +12,7 @@ from patchbay_api.accounts import LONGEST_PASSWORD, password_holds
 from patchbay_api.auth import principal, second_factor_required
 from patchbay_api.paging import STORABLE
 from patchbay_api.problems import conflict, unprocessable
-from patchbay_api.resource import Resource, context
+from patchbay_api.resource import Resource, context, separate_transaction
 from patchbay_api.sessions import Session, opened_session
 from patchbay_api.store import accounts, users
 from patchbay_api.store import second_factors as store
@@ -141,20 +141,20 @@ def _secret(sealed: bytes) -> str:
 
 
 def _require_password(user_id: int, username: str, password: str) -> None:
-    with context().database.transaction() as connection:
+    with separate_transaction() as connection:
         found = users.user_by_id(connection, user_id)
         if found is not None and not found["has_password"]:
             return
         account = accounts.begin_attempt(connection, username)
     if account is None or not password_holds(account["password_hash"], password):
         raise Forbidden("The password does not match, or the account waits after too many failures.")
-    with context().database.transaction() as connection:
+    with separate_transaction() as connection:
         accounts.forget_attempt(connection, user_id)
 
 
 def _require_code(user_id: int, username: str, code: str) -> None:
     """Counted as an attempt to sign in: nobody tries all the codes with a stolen session."""
-    with context().database.transaction() as connection:
+    with separate_transaction() as connection:
         account = accounts.begin_attempt(connection, username)
     if account is None:
         raise Forbidden("The account waits after too many failures.")

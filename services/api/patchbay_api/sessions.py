@@ -14,7 +14,7 @@ from patchbay_api.accounts import LONGEST_PASSWORD, new_token, password_holds, r
 from patchbay_api.auditing import about
 from patchbay_api.auth import Principal, asked_from, person_of, principal, token_hash, unauthorized
 from patchbay_api.paging import STORABLE, Key, Moment, Page, PageQuery, fetch_page, page_of
-from patchbay_api.resource import Resource, context
+from patchbay_api.resource import Resource, context, separate_transaction
 from patchbay_api.second_factors import holds as code_holds
 from patchbay_api.store import accounts as store
 from patchbay_api.store import second_factors
@@ -123,7 +123,7 @@ def sign_in(body: dict[str, str]) -> dict[str, Any]:
     username = body["username"].strip().lower()
     about(object_id=username, credential="password")
     source = _count_attempt()
-    with context().database.transaction() as connection:
+    with separate_transaction() as connection:
         account = store.begin_attempt(connection, username)
     holds = password_holds(account["password_hash"] if account else None, body["password"])
     if account is None or not holds:
@@ -151,13 +151,13 @@ def finish_sign_in(body: dict[str, str]) -> dict[str, Any]:
     hashed = token_hash(body["pending_token"])
     about(credential="second factor")
     source = _count_attempt()
-    with context().database.transaction() as connection:
+    with separate_transaction() as connection:
         found = second_factors.pending(connection, hashed, kind="second-factor")
         account = store.begin_attempt(connection, found["username"]) if found else None
     if found is None or account is None:
         raise _failed("The sign-in took too long, or the account waits after too many failures; begin again.")
     about(object_id=account["username"], credential="second factor")
-    with context().database.transaction() as connection:
+    with separate_transaction() as connection:
         right = code_holds(connection, context().settings.secret_key, account["id"], body["code"])
     if not right:
         raise _failed("The code is not right, or was used already; wait for the next one.")
@@ -267,7 +267,7 @@ def _count_attempt() -> str:
     """Count an attempt by its address before it is judged. Raises TooManyRequests above the limit."""
     limit = context().settings.sign_in_failures_per_address
     source = second_factors.source_of(asked_from(context())[0])
-    with context().database.transaction() as connection:
+    with separate_transaction() as connection:
         count = second_factors.count_attempt(connection, source)
     if limit and count > limit:
         metrics.SIGN_INS.labels("limited").inc()

@@ -17,7 +17,7 @@ from patchbay_api.oidc import Identity, NotBelieved, Provider
 from patchbay_api.paging import STORABLE
 from patchbay_api.permissions import BUILT_IN_ROLES
 from patchbay_api.problems import conflict
-from patchbay_api.resource import Resource, context
+from patchbay_api.resource import Resource, context, separate_transaction
 from patchbay_api.sessions import Session, opened_session
 from patchbay_api.store import accounts, users
 from patchbay_api.store import second_factors as store
@@ -82,7 +82,7 @@ def finish_oidc(body: dict[str, str]) -> dict[str, Any]:
     provider = _provider()
     hashed = token_hash(body["state"])
     about(credential="oidc")
-    with context().database.transaction() as connection:
+    with separate_transaction() as connection:
         found = store.pending(connection, hashed, kind="oidc")
         if found is None or not store.end(connection, hashed):
             raise unauthorized("This sign-in was not begun here, took too long, or is over; begin again.")

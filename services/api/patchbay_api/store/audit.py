@@ -56,6 +56,11 @@ def append(connection: Connection, event: Event) -> int:
     return number
 
 
+def lock_thing(connection: Connection, thing: str) -> None:
+    """Wait for whoever changes the same thing, and make others wait until the transaction ends."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock, hashtext(:thing))"), {"lock": _LOCK, "thing": thing})
+
+
 def hash_of(values: Any, previous: bytes) -> bytes:
     """SHA-256 over the hash of the event before and the event, as JSON with its fields in this order."""
     fields = [
