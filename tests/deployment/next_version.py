@@ -10,7 +10,7 @@ from stand_ins import docker
 
 TAG = "patchbay:next"
 NUMBER = "999.0.0"
-_CONTENT = ("patchbay", "shared", "services", "setup", "agent")
+_CONTENT = ("patchbay", "shared", "services", "setup", "agent", "docs")
 _FILES = ("pyproject.toml", "constraints.txt", "README.md", "LICENSE", "Dockerfile", ".dockerignore")
 _MIGRATION = '''"""a column that only the next version knows"""
 
@@ -34,7 +34,7 @@ def build_next_version() -> None:
         folder = Path(name)
         for each in _CONTENT:
             shutil.copytree(
-                CHECKOUT / each, folder / each, ignore=shutil.ignore_patterns("__pycache__", "node_modules", "vendor")
+                CHECKOUT / each, folder / each, ignore=shutil.ignore_patterns("__pycache__", "node_modules", "vendor", "images")
             )
         for each in _FILES:
             shutil.copyfile(CHECKOUT / each, folder / each)
