@@ -38,8 +38,8 @@ Conditions that stand beside each other all have to hold; `or` binds less than t
 and parentheses group. A word without a field is a part of the host's name. Commas separate several values of a
 field: `os:debian,ubuntu`. What has a space, a comma or an operator in it stands in quotes: `os:"Rocky Linux"`.
 
-The list of hosts keeps what it shows, with its order and columns, as a saved view (*Views*): one's own, or shared with
-everybody. Who owns a view changes, renames or removes it.
+The list of hosts keeps what it shows, with its order and columns, as a saved view (*Views*): one's own, or shared
+with everybody. Who owns a view changes, renames or removes it.
 
 A negation finds whatever does not fit, also where nothing is known: `not group:lab` finds hosts of no group.
 
