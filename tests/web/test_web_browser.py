@@ -109,6 +109,8 @@ NO_PAGES = {
     "host_acts.export",
     "hosts.complete",
     "hosts.facets",
+    "live.recent",
+    "live.stream",
     "readyz",
     "static",
 }

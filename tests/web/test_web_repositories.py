@@ -45,7 +45,7 @@ def test_a_mirror_shows_how_far_it_lags(admin: FlaskClient, path: str, database:
     assert "Lagging" in page
 
 
-def test_a_running_sync_shows_its_progress_and_reloads(admin: FlaskClient, path: str, database: Database) -> None:
+def test_a_running_sync_shows_its_progress_and_is_followed(admin: FlaskClient, path: str, database: Database) -> None:
     """Phase, bytes and packages so far."""
     _execute(database, "UPDATE repository SET leased_until = now() + interval '1 h'")
     _execute(
@@ -55,7 +55,7 @@ def test_a_running_sync_shows_its_progress_and_reloads(admin: FlaskClient, path:
     )
 
     page = admin.get(path).text
-    assert "data-reload-seconds" in page
+    assert "every 2s" in page
     assert "8.1 MB fetched, 31\u202f200 packages read" in page
 
 

@@ -29,8 +29,10 @@ from patchbay_web.pages import (
     groups,
     help_,
     host_acts,
+    host_manage,
     hosts,
     lifecycles,
+    live,
     mirror_access,
     notification_channels,
     notification_rules,
@@ -53,6 +55,7 @@ PAGES = (
     hosts.pages,
     enrolment.pages,
     host_acts.pages,
+    host_manage.pages,
     views.pages,
     packages.pages,
     groups.pages,
@@ -74,6 +77,7 @@ PAGES = (
     audit.pages,
     search.pages,
     help_.pages,
+    live.pages,
 )
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -115,7 +119,9 @@ def app_of(settings: Settings) -> Flask:
         MAX_CONTENT_LENGTH=64_000,
     )
     CSRFProtect(app)
-    _bound_requests(app, limit=max(2, settings.http_threads // 2))
+    listeners = max(1, min(settings.event_listeners, settings.http_threads // 8))
+    app.extensions["patchbay_listeners"] = threading.BoundedSemaphore(listeners)
+    _bound_requests(app, limit=max(2, settings.http_threads // 2 - listeners))
     add_health(app, {"api": client.ping})
     app.before_request(account.first_step)
     for pages in PAGES:
@@ -132,7 +138,7 @@ def _bound_requests(app: Flask, *, limit: int) -> None:
 
     @app.before_request
     def enter() -> tuple[str, int, dict[str, str]] | None:
-        if request.endpoint == "static":
+        if request.endpoint in {"static", "live.stream"}:  # listeners have places of their own
             return None
         if not running.acquire(blocking=False):
             page = _error_page(503, "Busy", "Too many pages are being drawn at this moment; reload this one.")

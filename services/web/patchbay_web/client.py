@@ -8,6 +8,7 @@ import requests
 from patchbay_shared import tracing
 from patchbay_shared.errors import PatchbayError, Unavailable
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
 TIMEOUT_SECONDS = (5, 30)
@@ -54,25 +55,52 @@ class Api:
 
     def download(self, path: str, token: str, **query: Any) -> Iterator[bytes]:
         """The answer piece by piece, as it comes. Raises as `get` does, before the first piece."""
-        given = {name: _text(value) for name, value in query.items() if value is not None}
-        answer = _new_session().get(
-            self._base_url + path,
-            headers=tracing.headers() | self._more_headers() | {"Authorization": f"Bearer {token}"},
-            params=given,
-            timeout=TIMEOUT_SECONDS,
-            allow_redirects=False,
-            stream=True,
-        )
-        if answer.status_code == 401:
-            raise SignedOut("Sign in first.")
-        if not answer.ok:
-            raise Refused(answer.status_code, str(_problem(answer).get("detail", "")))
-        pieces: Iterator[bytes] = answer.iter_content(chunk_size=65_536)
+        pieces: Iterator[bytes] = self._opened(path, token, {}, query).iter_content(chunk_size=65_536)
         return pieces
+
+    def stream(self, path: str, token: str, *, last: str, **query: Any) -> Iterator[bytes]:
+        """Server-sent events as they come, those after `last` (an id, or empty). Raises as `get` does, at once.
+
+        Closing the iterator ends the stream at the API as well.
+        """
+        headers = {"Last-Event-ID": last} if last.isascii() and last.isprintable() and last else {}
+        answer = self._opened(path, token, headers, query)
+
+        def pieces() -> Iterator[bytes]:
+            try:
+                while piece := answer.raw.read1(65_536):
+                    yield piece
+            except HTTPError as exc:
+                raise ConnectionError(str(exc)) from exc
+            finally:
+                answer.close()
+
+        return pieces()
 
     def ping(self) -> None:
         """Raises Unavailable when the API is out of reach."""
         self._ask("GET", "/openapi.json", None)
+
+    def _opened(self, path: str, token: str, headers: dict[str, str], query: dict[str, Any]) -> requests.Response:
+        """An answer whose body is still to come."""
+        try:
+            answer = _new_session().get(
+                self._base_url + path,
+                headers=tracing.headers() | self._more_headers() | {"Authorization": f"Bearer {token}"} | headers,
+                params={name: _text(value) for name, value in query.items() if value is not None},
+                timeout=TIMEOUT_SECONDS,
+                allow_redirects=False,
+                stream=True,
+            )
+        except requests.RequestException as exc:
+            raise Unavailable(f"The API did not answer ({type(exc).__name__}).") from exc
+        if answer.ok:
+            return answer
+        detail = str(_problem(answer).get("detail", ""))
+        answer.close()
+        if answer.status_code == 401:
+            raise SignedOut(detail)
+        raise Refused(answer.status_code, detail)
 
     def _ask(self, method: str, path: str, token: str | None, **arguments: Any) -> Any:
         headers = tracing.headers() | self._more_headers()

@@ -22,6 +22,7 @@ ACTIONS = {
     "refresh": "Crawl their repositories",
     "delete": "Remove for good",
 }
+JOBS = ACTIONS | {"rename": "Rename", "approve": "Let in"}
 CSV_FIELDS = "hostname,os,arch,kernel,group,tags,updates,security,cves,cves_overdue,reboot_required,last_report_at"
 
 
@@ -69,13 +70,13 @@ def export() -> Response:
 def jobs() -> str:
     """What was asked for many hosts, the newest first."""
     found = api().get("/jobs", token(), cursor=request.args.get("cursor"), limit=PAGE_LENGTH)
-    return render_template("jobs.html", found=found, actions=ACTIONS)
+    return render_template("jobs.html", found=found, actions=JOBS)
 
 
 @pages.get("/jobs/<uuid:job_id>")
 def job(job_id: UUID) -> str:
     """One job: how far it is."""
-    return render_template("job.html", job=api().get(f"/jobs/{job_id}", token()), actions=ACTIONS)
+    return render_template("job.html", job=api().get(f"/jobs/{job_id}", token()), actions=JOBS)
 
 
 def _form(query: str, failure: str = "") -> str:

@@ -171,7 +171,7 @@ def label(host_id: UUID) -> Response:
 def evaluate(host_id: UUID) -> Response:
     """Ask for a fresh evaluation."""
     api().post(f"/hosts/{host_id}/evaluate", token())
-    flash("A fresh evaluation was asked for; reload in a moment.")
+    flash("A fresh evaluation was asked for; reload in a moment, or wait for the word that it is there.")
     return redirect(url_for("hosts.show", host_id=host_id), 303)
 
 

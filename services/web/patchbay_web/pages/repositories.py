@@ -1,5 +1,6 @@
 """Repositories: how fresh, how healthy, what operators decide of them."""
 
+import time
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,9 @@ pages = Blueprint("repositories", __name__)
 
 PAGE_LENGTH = 50
 SYNC_COUNT = 10
+LONGEST_AWAITED_SECONDS = 120
+CLOCKS_APART_SECONDS = 5
+"""How far the clocks of this service and of the database may be apart."""
 _DECISIONS: dict[str, tuple[dict[str, Any], str]] = {
     "enable": ({"enabled": True}, "It will be crawled again."),
     "disable": ({"enabled": False}, "It will no longer be crawled; what is known of it stays as it is."),
@@ -56,6 +60,7 @@ def show(repository_id: UUID) -> str:
     mirrors = api().get(f"{path}/mirrors", token())
     syncs = api().get(f"{path}/syncs", token(), limit=SYNC_COUNT)
     proposals = _proposals() if may_operate() and repository["type"] == "deb" else []
+    running = next((each for each in syncs["items"] if each["result"] == "running" and repository["syncing"]), None)
     return render_template(
         "repository.html",
         repository=repository,
@@ -64,9 +69,8 @@ def show(repository_id: UUID) -> str:
         follower_count=len(mirrors["serves"]),
         syncs=syncs["items"],
         sync_count=syncs["total_count"],
-        running=next(
-            (each for each in syncs["items"] if each["result"] == "running" and repository["syncing"]), None
-        ),
+        running=running,
+        awaited=_awaited(syncs["items"]),
         proposals=[each for each in proposals if any(c["id"] == repository["id"] for c in each["repositories"])],
     )
 
@@ -76,7 +80,8 @@ def sync(repository_id: UUID) -> Response:
     """Ask for a crawl."""
     force = request.form.get("force") == "true"
     api().post(f"/repositories/{repository_id}/sync", token(), force=force)
-    return _back(repository_id, f"A {'complete ' if force else ''}sync was asked for.")
+    flash(f"A {'complete ' if force else ''}sync was asked for; it is followed here.")
+    return redirect(url_for("repositories.show", repository_id=repository_id, asked=int(time.time())), 303)
 
 
 @pages.post("/repositories/<uuid:repository_id>/decide")
@@ -101,6 +106,15 @@ def unlink(repository_id: UUID) -> Response:
     """Crawl it by itself again."""
     api().post(f"/repositories/{repository_id}/mirrors/unlink", token())
     return _back(repository_id, "It will be crawled by itself again.")
+
+
+def _awaited(syncs: list[dict[str, Any]]) -> bool:
+    """Whether a sync that was asked for lately has not begun yet."""
+    asked = request.args.get("asked", 0, type=int)
+    if not 0 <= time.time() - asked < LONGEST_AWAITED_SECONDS:
+        return False
+    begun = (datetime.fromisoformat(each["started_at"]).timestamp() for each in syncs)
+    return all(each < asked - CLOCKS_APART_SECONDS for each in begun)
 
 
 def _back(repository_id: UUID, done: str) -> Response:

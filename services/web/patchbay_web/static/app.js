@@ -69,13 +69,6 @@
     ask(form, event.submitter);
   });
 
-  var progress = document.querySelector("[data-reload-seconds]");
-  if (progress) {
-    window.setTimeout(function () {
-      if (!document.hidden) window.location.reload();
-    }, 1000 * progress.getAttribute("data-reload-seconds"));
-  }
-
   // Keys
   var find = document.getElementById("find");
   var sections = { d: "/", h: "/hosts", c: "/cves", a: "/advisories", r: "/repositories" };
