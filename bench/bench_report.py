@@ -27,6 +27,11 @@ def cpu_ms(made: Installation, host_id: uuid.UUID, report: Report) -> float:
     return (made.meter.seconds() - before) * 1_000
 
 
+def database_kb(made: Installation) -> float:
+    [(size,)] = made.rows("SELECT pg_database_size(current_database())")
+    return float(size) / 1_000
+
+
 def main() -> None:
     reports = fleet_reports()
     with installation() as made:
@@ -35,9 +40,11 @@ def main() -> None:
         send(made, uuid.uuid4(), reports["d01"])  # the catalogue is warm now
         fresh = []
         hosts = {}
+        empty = database_kb(made)
         for name in [f"d{number:02}" for number in range(2, 21)]:
             hosts[name] = uuid.uuid4()
             fresh.append(cpu_ms(made, hosts[name], reports[name]))
+        grown = (database_kb(made) - empty) / len(hosts)
         identical = []
         for _ in range(5):
             before = made.meter.seconds()
@@ -51,6 +58,8 @@ def main() -> None:
         if not listed:
             raise SystemExit("A host has no updates: the catalogue was not used, the figures mean nothing.")
     figure("report_fresh_cpu_ms", fresh, "ms", target="< 95", peer="Patchman 4.0.19: 14,300")
+    target = "for a host with packages that no other has, its kept report included"
+    figure("report_database_kb", grown, "kB", target=target)
     figure("report_identical_cpu_ms", identical, "ms", target="< 5", peer="Patchman 4.0.19: 8,100")
 
 
