@@ -37,7 +37,7 @@ class AvailablePackage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False
     """msgpack of `Relations`, decoded only by rules that need a solver."""
 
 
-class Relations(msgspec.Struct, frozen=True, omit_defaults=True):
+class Relations(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Dependencies of a package, each in its own format's text (`name`, `name >= evr`, deb's own syntax)."""
 
     provides: list[str] = []

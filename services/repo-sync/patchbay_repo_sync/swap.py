@@ -5,6 +5,7 @@ parsed nor copied; new ones are COPYed, vanished ones deleted. Until the commit 
 """
 
 from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ import zstandard
 from patchbay_shared.catalogue import AvailablePackage, IndexContent, ReleaseInfo
 from patchbay_shared.db import driver
 from patchbay_shared.errors import InvalidInput, Unavailable
+from psycopg.types.string import BytesBinaryDumper
 from sqlalchemy import Connection, text
 
 from patchbay_repo_sync.store import Index, Mirror, Repository
@@ -188,10 +190,7 @@ def _replace_packages(
         names: set[str] = set()
         added = 0
         if index.records is not None:
-            with (
-                raw.cursor() as cursor,
-                cursor.copy(f"COPY available_package ({_COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy,
-            ):
+            with raw.cursor() as cursor, _copy(cursor) as copy:
                 copy.set_types(_TYPES)
                 for package in _new_packages(index, counted(index.records(existing)), existing, vanished):
                     copy.write_row(_row(index_id, package))
@@ -210,6 +209,12 @@ def _replace_packages(
     except psycopg.OperationalError as exc:
         raise Unavailable(f"The database did not answer: {_first_line(exc)}") from exc
     return added, len(vanished), names
+
+
+def _copy(cursor: psycopg.Cursor[Any]) -> AbstractContextManager[psycopg.Copy]:
+    # For bytea psycopg takes the dumper of DB-API's Binary, which is in Python; this one is compiled.
+    cursor.adapters.register_dumper(bytes, BytesBinaryDumper)
+    return cursor.copy(f"COPY available_package ({_COLUMNS}) FROM STDIN (FORMAT BINARY)")
 
 
 def _new_packages(

@@ -6,6 +6,7 @@ our own because python-debian's takes three times as long for the 63,000 stanzas
 
 import re
 from collections.abc import Iterator
+from hashlib import blake2b
 from typing import BinaryIO
 
 import msgspec
@@ -27,11 +28,13 @@ _HASHES = ("SHA512", "SHA256", "SHA1", "MD5Sum")
 """Fields of a Release file, best first."""
 _TRUE = frozenset({"yes", "true", "with", "on", "enable", "1"})
 
-_FIELD = re.compile(
-    rb"^(Package|Version|Architecture|Source|Multi-Arch|Installed-Size|Depends|Pre-Depends|Conflicts|Breaks"
-    rb"|Replaces|Provides|Phased-Update-Percentage)[ \t]*:[ \t]*(.*(?:\n[ \t].*)*)",
-    re.MULTILINE | re.IGNORECASE,
+_NAMES = (
+    "Package|Version|Architecture|Source|Multi-Arch|Installed-Size|Depends|Pre-Depends|Conflicts|Breaks|Replaces"
+    "|Provides|Phased-Update-Percentage"
 )
+# The newline stands outside of what ignores case: the engine jumps from line to line then, a third faster.
+_FIELD = re.compile(rf"\n((?i:{_NAMES}))[ \t]*:[ \t]*(.*(?:\n[ \t].*)*)")
+_KEYS = {name: name.lower() for name in _NAMES.split("|")}
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -157,11 +160,9 @@ def package_of(digest: int, record: bytes) -> AvailablePackage | None:
 
     Raises InvalidInput for a stanza without package, version or architecture, as apt refuses the whole index then.
     """
-    text = {name.lower(): value for name, value in _FIELD.findall(record)}
-    fields = {
-        name.decode(): (b" ".join(value.split()) if b"\n" in value else value.rstrip()).decode("utf-8", "replace")
-        for name, value in text.items()
-    }
+    fields: dict[str, str] = {}
+    for name, value in _FIELD.findall("\n" + record.decode("utf-8", "replace")):
+        fields[_KEYS.get(name) or name.lower()] = " ".join(value.split()) if "\n" in value else value.rstrip()
     get = fields.get
     name, evr, arch = get("package"), get("version"), get("architecture")
     if not name or not evr or not arch:
@@ -198,7 +199,6 @@ def package_of(digest: int, record: bytes) -> AvailablePackage | None:
     )
 
 
-_CONTENT_FIELDS = ("installed-size", "depends", "pre-depends", "conflicts", "breaks", "replaces", "multi-arch")
 _BARE_OPERATOR = re.compile(r"([<>])(?![<>=])")
 
 
@@ -206,15 +206,20 @@ def _content(fields: dict[str, str]) -> str:
     """What apt compares beside the version, to tell rebuilt packages of the same version apart.
 
     apt 2.6, `debListParser::VersionHash` and `SameVersion`: the fields without blanks, in lower case, `<` and `>`
-    read as `<=` and `>=`; Multi-Arch absent is `no`. Here: 16 hexadecimal digits of the BLAKE2b-64 of
-    those values, joined by newlines in the order of `_CONTENT_FIELDS`.
+    read as `<=` and `>=`; Multi-Arch absent is `no`. Here: 16 hexadecimal digits of the BLAKE2b-64 of those values,
+    joined by newlines in the order in which they stand below.
     """
-    joined = "\n".join([fields.get(name, "") for name in _CONTENT_FIELDS]).replace(" ", "").replace("\t", "").lower()
+    get = fields.get
+    joined = (
+        f"{get('installed-size', '')}\n{get('depends', '')}\n{get('pre-depends', '')}\n{get('conflicts', '')}\n"
+        f"{get('breaks', '')}\n{get('replaces', '')}\n{get('multi-arch', '')}"
+    )
+    joined = joined.replace(" ", "").replace("\t", "").lower()
     if joined.endswith("\nno"):
         joined = joined[:-2]
-    if "<" in joined or ">" in joined:
+    if joined.count("<") != joined.count("<=") or joined.count(">") != joined.count(">="):
         joined = _BARE_OPERATOR.sub(r"\1=", joined)
-    return f"{digest64(joined.encode()) & 0xFFFFFFFFFFFFFFFF:016x}"
+    return blake2b(joined.encode(), digest_size=8).hexdigest()
 
 
 def _items(value: str | None) -> list[str]:

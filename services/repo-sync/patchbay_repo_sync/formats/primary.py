@@ -44,7 +44,12 @@ def records(
         plain = (
             _copied(head, stream, file, after=root.start()) and first is not None and _is_utf8(head[: root.start()])
         )
-        found = _elements(file, head[: first.start()], root[1], known) if plain and first else _whole(file.name)
+        if not plain or first is None:
+            found = _whole(file.name)
+        elif known:
+            found = _differing(file, head[: first.start()], root[1], known)
+        else:
+            found = _all(file, first.start(), root[1])
         for digest, package in found:
             if package is None or package.arch not in SOURCE_ARCHES:
                 yield digest, package
@@ -83,13 +88,10 @@ def _hides_nothing(text: bytes) -> bool:
     return True
 
 
-def _elements(
-    file: IO[bytes], head: bytes, root: bytes, known: Container[int]
-) -> Iterator[tuple[int, "createrepo_c.Package | None"]]:
-    file.seek(len(head))
+def _elements(file: IO[bytes], start: int, root: bytes) -> Iterator[tuple[int, bytes]]:
+    """Every `<package>` of the document with its digest; the text is without its end tag."""
+    file.seek(start)
     rest = b""
-    batch: list[tuple[int, bytes]] = []
-    size = 0
     while chunk := file.read(_CHUNK_BYTES):
         *texts, rest = (rest + chunk).split(_END)
         if len(rest) > MAX_ELEMENT_BYTES:
@@ -98,19 +100,39 @@ def _elements(
             element = text.strip()
             if not _FIRST.match(element):
                 raise InvalidInput("primary.xml cannot be read: something stands between its packages")
-            digest = digest64(element)
-            if digest in known:
-                yield digest, None
-                continue
-            batch.append((digest, element))
-            size += len(element)
+            yield digest64(element), element
+    if not re.fullmatch(rb"</%s\s*>" % re.escape(root), rest.strip()):
+        raise InvalidInput("primary.xml is truncated: it has no end")
+
+
+def _all(file: IO[bytes], start: int, root: bytes) -> Iterator[tuple[int, "createrepo_c.Package"]]:
+    """A first sync: createrepo_c reads the document itself, beside the digests."""
+    packages = _read(file.name)
+    for digest, _ in _elements(file, start, root):
+        package = next(packages, None)
+        if package is None:
+            raise _nested()
+        yield digest, package
+    if next(packages, None) is not None:
+        raise _nested()
+
+
+def _differing(
+    file: IO[bytes], head: bytes, root: bytes, known: Container[int]
+) -> Iterator[tuple[int, "createrepo_c.Package | None"]]:
+    batch: list[tuple[int, bytes]] = []
+    size = 0
+    for digest, element in _elements(file, len(head), root):
+        if digest in known:
+            yield digest, None
+            continue
+        batch.append((digest, element))
+        size += len(element)
         if size > _BATCH_BYTES:
             yield from _parsed(head, root, batch)
             batch, size = [], 0
     if batch:
         yield from _parsed(head, root, batch)
-    if not re.fullmatch(rb"</%s\s*>" % re.escape(root), rest.strip()):
-        raise InvalidInput("primary.xml is truncated: it has no end")
 
 
 def _parsed(
@@ -121,8 +143,12 @@ def _parsed(
         file.flush()
         packages = list(_read(file.name))
     if len(packages) != len(batch):
-        raise InvalidInput("primary.xml cannot be read: packages stand inside of packages")
+        raise _nested()
     yield from ((digest, package) for (digest, _), package in zip(batch, packages, strict=True))
+
+
+def _nested() -> InvalidInput:
+    return InvalidInput("primary.xml cannot be read: packages stand inside of packages")
 
 
 def _whole(name: str) -> Iterator[tuple[int, "createrepo_c.Package"]]:

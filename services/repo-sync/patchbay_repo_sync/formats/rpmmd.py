@@ -185,14 +185,14 @@ def _package(digest: int, package: "createrepo_c.Package", *, relations: bool) -
 def _relations(package: "createrepo_c.Package") -> Relations:
     # Most relations have no version, and a call for each of a million costs.
     provides = dict.fromkeys([r[0] if r[1] is None else _relation(r) for r in package.provides])
-    # The files that primary lists are the ones that others may require by path.
-    provides.update(dict.fromkeys(f"{folder}{name}" for _kind, folder, name, *_ in package.files))
+    if files := package.files:  # those that primary lists are the ones that others may require by path
+        provides.update(dict.fromkeys([f"{entry[1]}{entry[2]}" for entry in files]))
+    requires = [r[0] if r[1] is None else _relation(r) for r in package.requires if r[0][:7] != "rpmlib("]
+    conflicts = package.conflicts
     return Relations(
         provides=list(provides),
-        requires=list(
-            dict.fromkeys([r[0] if r[1] is None else _relation(r) for r in package.requires if r[0][:7] != "rpmlib("])
-        ),
-        conflicts=list(dict.fromkeys(map(_relation, package.conflicts))),
+        requires=list(dict.fromkeys(requires)),
+        conflicts=list(dict.fromkeys(map(_relation, conflicts))) if conflicts else [],
     )
 
 
