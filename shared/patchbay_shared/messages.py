@@ -141,8 +141,8 @@ class HostsOperated(msgspec.Struct, frozen=True):
 
     job_id: UUID
     part: int
-    action: Literal["evaluate", "rename", "remove"]
-    """remove: as the table host_removal says."""
+    action: Literal["evaluate", "rename", "remove", "merge"]
+    """remove and merge: as the tables host_removal and host_merge say."""
     host_ids: list[UUID]
     hostname: str = ""
     """Of rename; empty: as the host calls itself."""

@@ -130,6 +130,28 @@ def test_a_removed_hosts_token_ends_and_it_enrols_as_another_host(
     assert report(ingest, again["token"]).status_code == 202
 
 
+def test_a_merged_hosts_tokens_stand_for_the_host_that_stays(ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if the machine enrols again; until the host that stays is removed."""
+    monkeypatch.setattr("patchbay_ingest.identity.RECHECK_SECONDS", 0.0)
+    other = enrol(ingest).json
+    into = enrol(ingest, hostname="b.example.org", machine_id="f" * 32).json
+    with ingest.owner.transaction() as connection:
+        connection.execute(
+            text("INSERT INTO host_merge (host_id, into_id, merged_by) VALUES (:other, :into, 'op')"),
+            {"other": other["host_id"], "into": into["host_id"]},
+        )
+
+    assert report(ingest, other["token"]).status_code == 202
+    assert report(ingest, into["token"]).status_code == 202
+    assert {str(each.host_id) for each in ingest.queue.headers} == {into["host_id"]}
+    again = enrol(ingest).json
+    assert again["host_id"] == into["host_id"]
+    assert report(ingest, other["token"]).status_code == 401  # a machine that enrols again has one token
+
+    remove(ingest, into["host_id"])
+    assert report(ingest, again["token"]).status_code == 401
+
+
 def test_a_removed_host_of_a_shared_token_comes_back_as_another_host(
     ingest: Ingest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,6 +139,7 @@ POST /users/{user_id}/sign-out                     admin fleet
 GET /events                                        viewer
 GET /events/recent                                 viewer
 POST /hosts/actions                                operator
+POST /hosts/{host_id}/merge                        operator
 POST /hosts/{host_id}/rename                       operator
 GET /jobs                                          viewer
 GET /jobs/{job_id}                                 viewer

@@ -23,6 +23,7 @@ from patchbay_api.exceptions import exceptions
 from patchbay_api.groups import groups
 from patchbay_api.host_actions import host_actions
 from patchbay_api.host_history import host_history
+from patchbay_api.host_merges import host_merges
 from patchbay_api.host_updates import host_updates
 from patchbay_api.hosts import hosts
 from patchbay_api.integrations import integrations
@@ -72,6 +73,7 @@ RESOURCES = (
     os_groups,
     queries,
     host_actions,
+    host_merges,
     jobs,
     views,
     events,

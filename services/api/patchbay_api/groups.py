@@ -14,6 +14,8 @@ from patchbay_api.paging import STORABLE, Key, Number, Page, PageQuery, fetch_pa
 from patchbay_api.resource import Resource, context
 from patchbay_api.store import labels as store
 
+LONGEST_NOTES = 10_000
+
 groups = Resource("groups", "Groups, tags and notes: what operators say of hosts.")
 
 TAG = r"^[^\s\x00,:;()\"'<>=*?][^\s\x00,;()\"'<>*?]*$"
@@ -100,7 +102,7 @@ class LabelChange(Schema):
         validate=validate.Length(max=50),
         metadata={"description": "All tags that operators set; those that the host reports stay as well."},
     )
-    notes = fields.String(validate=[validate.Length(max=10_000), validate.Regexp(STORABLE)])
+    notes = fields.String(validate=[validate.Length(max=LONGEST_NOTES), validate.Regexp(STORABLE)])
 
     @validates_schema
     def something(self, data: dict[str, Any], **_: Any) -> None:

@@ -145,6 +145,9 @@ class HostDetail(Host):
     """One host with everything that it says of itself."""
 
     notes = fields.String(required=True, metadata={"description": "What operators have written down."})
+    reported_hostname = fields.String(
+        required=True, metadata={"description": "What it calls itself; `hostname` where no operator renamed it."}
+    )
     machine_id = fields.String(required=True)
     boot_id = fields.String(required=True)
     opinion = fields.Nested(

@@ -69,6 +69,7 @@ SERVICE = Service(
         "enrolment_token",
         "host_approval",
         "host_removal",
+        "host_merge",
         "mirror_access",
         "os_group",
         "os_group_repository",

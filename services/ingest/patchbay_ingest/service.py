@@ -14,7 +14,16 @@ def prefixed_paths(settings: Settings) -> tuple[str, ...]:
 SERVICE = Service(
     name="ingest",
     summary="Accepts reports from the hosts it knows, and queues them.",
-    reads=("enrolment_token", "evaluation", "host_approval", "host_credential", "host_removal", "receipt", "verdict"),
+    reads=(
+        "enrolment_token",
+        "evaluation",
+        "host_approval",
+        "host_credential",
+        "host_merge",
+        "host_removal",
+        "receipt",
+        "verdict",
+    ),
     writes=("host_credential",),
     publishes=("report.received", "report.refused"),
     app=make_app,

@@ -9,6 +9,7 @@ from patchbay_shared.tables import (
     evaluation,
     host_approval,
     host_credential,
+    host_merge,
     host_removal,
     receipt,
     verdict,
@@ -37,9 +38,12 @@ _usable: ColumnElement[bool] = and_(
 _pending: ColumnElement[bool] = and_(host_credential.c.pending, host_approval.c.host_id.is_(None))
 
 
-_removed: ColumnElement[bool] = (
-    select(host_removal.c.host_id).where(host_removal.c.host_id == host_credential.c.host_id).exists()
+_speaks_for: ColumnElement[UUID] = func.coalesce(
+    select(host_merge.c.into_id).where(host_merge.c.host_id == host_credential.c.host_id).scalar_subquery(),
+    host_credential.c.host_id,
 )
+"""The host of a credential: the one that it was merged into, if it was."""
+_removed: ColumnElement[bool] = select(host_removal.c.host_id).where(host_removal.c.host_id == _speaks_for).exists()
 
 
 def credentials(connection: Connection, token_hashes: Collection[bytes]) -> dict[bytes, Row[Any]]:
@@ -54,7 +58,7 @@ def credentials(connection: Connection, token_hashes: Collection[bytes]) -> dict
     rows = connection.execute(
         select(
             host_credential.c.token_hash,
-            host_credential.c.host_id,
+            _speaks_for.label("host_id"),
             revoked.label("revoked"),
             _removed.label("removed"),
             _pending.label("pending"),
@@ -107,7 +111,7 @@ def enrolled_host(connection: Connection, *, hostname: str, machine_id: str, tok
     )
     name = func.lower(host_credential.c.hostname)
     return connection.scalar(
-        select(host_credential.c.host_id)
+        select(_speaks_for)
         .where(name == hostname.lower(), or_(same_machine, reported), not_(_removed))
         .order_by(same_machine.desc(), host_credential.c.enrolled_at.desc())
         .limit(1)
@@ -127,7 +131,7 @@ def replace_credential(
     """Give a host a new token; its former ones are revoked."""
     connection.execute(
         update(host_credential)
-        .where(host_credential.c.host_id == host_id, host_credential.c.revoked_at.is_(None))
+        .where(_speaks_for == host_id, host_credential.c.revoked_at.is_(None))
         .values(revoked_at=func.now())
     )
     connection.execute(

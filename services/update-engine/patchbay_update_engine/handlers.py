@@ -44,6 +44,7 @@ from patchbay_update_engine.evaluations import (
 )
 from patchbay_update_engine.group_sets import apply_decisions, judging_set
 from patchbay_update_engine.kept import keep_report, remove_old_reports
+from patchbay_update_engine.merges import merge_hosts, merged_into
 from patchbay_update_engine.sets import (
     InstalledSet,
     PackageMemory,
@@ -58,6 +59,14 @@ log = get_logger("update-engine")
 
 RECEIPT_DAYS = 90
 EVENT_DAYS = 730
+
+
+class _Merged(Exception):
+    """The host of a report is gone: it was merged into another."""
+
+    def __init__(self, into_id: UUID) -> None:
+        super().__init__(str(into_id))
+        self.into_id = into_id
 
 
 class Engine:
@@ -87,7 +96,16 @@ class Engine:
         self.store_report(header, delivery.body)
 
     def store_report(self, header: ReportReceived, body: bytes, *, again: bool = False) -> None:
-        """Store a report (`body` as it travels) and decide; `again` renews the receipt that it has already."""
+        """Store a report (`body` as it travels) and decide; `again` renews the receipt that it has already.
+
+        One of a host that was merged into another meanwhile is stored as a report of that one.
+        """
+        try:
+            self._store_report(header, body, again=again)
+        except _Merged as exc:
+            self._store_report(msgspec.structs.replace(header, host_id=exc.into_id), body, again=again)
+
+    def _store_report(self, header: ReportReceived, body: bytes, *, again: bool) -> None:
         stages = metrics.StageClock(since=time.time() if again else header.received_at)
         if not again:
             stages.ended("queue")
@@ -103,6 +121,8 @@ class Engine:
                 )
                 metrics.REPORTS_HANDLED.labels("superseded").inc()
                 return
+            if host is None and (into_id := merged_into(connection, header.host_id)):
+                raise _Merged(into_id)
             if host is None and (reason := store.removal_of(connection, header.host_id)):
                 store.store_receipt(connection, header, "refused", reason=reason, again=again)
                 metrics.REPORTS_HANDLED.labels("refused").inc()
@@ -255,6 +275,15 @@ class Engine:
             removed = store.remove_hosts(connection)
         if removed:
             log.info("hosts_removed", count=removed)
+
+    def merge_hosts(self, stop: threading.Event) -> None:
+        """The sweep of merges: hosts that operators have merged into others give these what is kept of them."""
+        with self._database.transaction() as connection:
+            merged = merge_hosts(connection)
+        if merged:
+            with self._database.transaction() as connection:
+                unmark_former_clones(connection)
+            log.info("hosts_merged", count=merged)
 
     def clean(self, stop: threading.Event) -> None:
         """Remove what is past its retention."""

@@ -1,4 +1,4 @@
-"""What operators do with hosts: rename, remove, judge again; and how far that has come, by job."""
+"""What operators do with hosts: rename, merge, remove, judge again; and how far that has come, by job."""
 
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -10,6 +10,8 @@ from patchbay_shared.messages import HostsOperated
 from sqlalchemy import Connection, text
 
 from patchbay_update_engine import store
+from patchbay_update_engine.clones import unmark_former_clones
+from patchbay_update_engine.merges import merge_hosts
 
 log = get_logger("update-engine")
 
@@ -23,9 +25,13 @@ def operate(database: Database, body: bytes, evaluate: Callable[[list[UUID]], in
         with database.transaction() as connection:
             if wanted.action == "rename":
                 done = rename(connection, wanted.host_ids, wanted.hostname)
+            elif wanted.action == "merge":
+                done = merge(connection, wanted.host_ids)
             else:
                 done = remove(connection, wanted.host_ids)
     with database.transaction() as connection:
+        if wanted.action == "merge":
+            unmark_former_clones(connection)
         failed = len(wanted.host_ids) - done
         note_part(connection, wanted, done=done, failed=failed, message="They were gone already." if failed else "")
     log.info("hosts_operated", action=wanted.action, count=done, job_id=str(wanted.job_id))
@@ -70,4 +76,12 @@ def remove(connection: Connection, host_ids: Sequence[UUID]) -> int:
     wanted = text("SELECT count(*) FROM host WHERE id = ANY(CAST(:ids AS uuid[]))")
     count: int = connection.scalar(wanted, {"ids": sorted(host_ids)}) or 0
     store.remove_hosts(connection)
+    return count
+
+
+def merge(connection: Connection, host_ids: Sequence[UUID]) -> int:
+    """Merge these hosts, and all others that wait for it; how many of these there were."""
+    wanted = text("SELECT count(*) FROM host WHERE id = ANY(CAST(:ids AS uuid[]))")
+    count: int = connection.scalar(wanted, {"ids": sorted(host_ids)}) or 0
+    merge_hosts(connection)
     return count

@@ -23,6 +23,7 @@ def workers(context: Context) -> Workers:
         jobs=[
             Job("evaluate-stale", context.settings.sweep_seconds, engine.evaluate_stale),
             Job("remove-hosts", context.settings.sweep_seconds, engine.remove_hosts),
+            Job("merge-hosts", context.settings.sweep_seconds, engine.merge_hosts),
             Job("clean", 3_600, engine.clean),
         ],
     )
@@ -39,6 +40,7 @@ SERVICE = Service(
         "advisory_fix",
         "advisory_release",
         "host_removal",
+        "host_merge",
         "os_group",
         "os_group_repository",
         "os_variant_group",

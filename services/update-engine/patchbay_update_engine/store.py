@@ -176,7 +176,7 @@ def store_receipt(
     evaluation_id: int | None = None,
     again: bool = False,
 ) -> None:
-    """What became of a report.
+    """What became of a report. Of a host that was merged into another it is that one's.
 
     A second delivery of the same message changes nothing; only a refusal gives way to what a replay made of
     the report, and `again` renews any receipt.
@@ -185,7 +185,8 @@ def store_receipt(
         text("""
             INSERT INTO receipt (id, host_id, state, unchanged, reason, evaluation_id, bytes, received_at, stored_at,
                 evaluated_at)
-            VALUES (:id, :host_id, :state, :unchanged, :reason, :evaluation_id, :bytes, to_timestamp(:at),
+            VALUES (:id, coalesce((SELECT into_id FROM host_merge WHERE host_id = :host_id), :host_id),
+                :state, :unchanged, :reason, :evaluation_id, :bytes, to_timestamp(:at),
                 CASE WHEN :state = 'evaluated' THEN now() END,
                 CASE WHEN :state = 'evaluated' THEN clock_timestamp() END)
             ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, unchanged = EXCLUDED.unchanged,

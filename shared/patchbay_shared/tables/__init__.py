@@ -13,7 +13,14 @@ from patchbay_shared.tables.access import (
     sign_in_failure,
     user_role,
 )
-from patchbay_shared.tables.api import enrolment_token, host_approval, host_removal, user_account, user_session
+from patchbay_shared.tables.api import (
+    enrolment_token,
+    host_approval,
+    host_merge,
+    host_removal,
+    user_account,
+    user_session,
+)
 from patchbay_shared.tables.errata import (
     advisory,
     advisory_cve,
@@ -90,6 +97,7 @@ __all__ = [
     "host_exposure",
     "host_group",
     "host_label",
+    "host_merge",
     "host_removal",
     "host_repository_choice",
     "job",

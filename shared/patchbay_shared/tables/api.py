@@ -59,6 +59,18 @@ host_removal = Table(
     info={"writer": "api"},
 )
 
+host_merge = Table(
+    "host_merge",
+    metadata,
+    Column("host_id", Uuid, primary_key=True, comment="was another entry of the same machine"),
+    Column(
+        "into_id", Uuid, nullable=False, index=True, comment="the host that stays: its tokens and reports go there"
+    ),
+    Column("merged_by", Text, nullable=False, comment="user name"),
+    at("merged_at", now=True),
+    info={"writer": "api"},
+)
+
 host_approval = Table(
     "host_approval",
     metadata,

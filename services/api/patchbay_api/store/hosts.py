@@ -145,6 +145,7 @@ def host_by_id(connection: Connection, host_id: UUID) -> RowMapping | None:
             hosts()
             .add_columns(
                 host.c.machine_id,
+                func.coalesce(host.c.reported_hostname, host.c.hostname).label("reported_hostname"),
                 host.c.boot_id,
                 host.c.facts,
                 host.c.first_report_at,
