@@ -1,6 +1,7 @@
 """Advisories, CVEs, and which hosts they touch, through the API."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,10 +10,14 @@ from flask.testing import FlaskClient
 from patchbay_shared.db import Database
 from patchbay_shared.tables import (
     cve,
+    evaluation,
+    host,
     known_exploited,
     lifecycle,
+    package,
+    verdict,
 )
-from sqlalchemy import insert
+from sqlalchemy import insert, select, update
 from vulnerable_fleet import NOW, Seed
 
 
@@ -178,3 +183,49 @@ def test_lifecycles_say_until_when_and_from_where(database: Database, get: Calla
 def test_what_is_not_known_is_not_found(ask: Callable[[str], FlaskClient], path: str) -> None:
     """404, with a sentence."""
     assert ask("viewer").get(f"/api/v1{path}").status_code == 404
+
+
+def test_an_update_says_which_cves_it_fixes_how_bad_and_until_when(
+    seed: Any, get: Callable[[str], Any], database: Database
+) -> None:
+    """The worst severity, the earliest date; not what another package fixes or this version already has."""
+
+    def write(made: Seed) -> UUID:
+        made.advisory("DSA-1-1", "CVE-2024-0001", "bookworm bash 5.2-2", severity="medium", days_ago=3)
+        made.advisory("DSA-2-1", "CVE-2024-0002", "bookworm bash 5.2-3", severity="critical", days_ago=40)
+        made.advisory("DSA-3-1", "CVE-2024-0003", "bookworm bash 5.2-1")
+        made.advisory("DSA-4-1", "CVE-2024-0004", "bookworm zsh 5.9-5")
+        return made.host("h", "bookworm", "bash 5.2-1", "zsh 5.9-4", first_report_at=NOW - timedelta(days=90))
+
+    host_id = seed(write)
+    with database.transaction() as connection:
+        row = connection.execute(select(host).where(host.c.id == host_id)).one()
+        number = connection.execute(
+            insert(evaluation)
+            .values(
+                package_set_id=row.package_set_id, repository_set_id=row.repository_set_id, catalogue_generations=[],
+                incomplete_count=0, rules_version=1, listed_count=2, security_count=1, state_counts={},
+                evaluated_at=NOW,
+            )
+            .returning(evaluation.c.id)
+        ).scalar_one()  # fmt: skip
+        for name, installed, security in (("bash", "5.2-1", True), ("zsh", "5.9-4", False)):
+            connection.execute(
+                insert(verdict).values(
+                    evaluation_id=number,
+                    package_id=connection.execute(select(package.c.id).where(package.c.name == name)).scalar_one(),
+                    name=name, arch="amd64", installed=installed, candidate="9", candidate_arch="amd64",
+                    repository="r", repositories=["r"], state="outstanding", listed=True, security=security,
+                    advisories=[], rule="apt.candidate", why="w",
+                )
+            )  # fmt: skip
+        connection.execute(update(host).where(host.c.id == host_id).values(evaluation_id=number))
+
+    bash, zsh = get(f"/hosts/{host_id}/updates")["items"]
+
+    assert sorted(bash["cves"]) == ["CVE-2024-0001", "CVE-2024-0002"]
+    assert (bash["severity"], bash["known_exploited"], bash["overdue"]) == ("critical", False, True)
+    cves = {each["cve"]: each for each in get(f"/hosts/{host_id}/cves")["items"]}
+    assert bash["due_by"] == cves["CVE-2024-0002"]["due_by"]
+    assert bash["since"] == cves["CVE-2024-0002"]["since"]
+    assert (zsh["cves"], zsh["severity"], zsh["since"], zsh["due_by"], zsh["overdue"]) == ([], "", None, None, False)

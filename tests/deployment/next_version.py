@@ -34,7 +34,9 @@ def build_next_version() -> None:
         folder = Path(name)
         for each in _CONTENT:
             shutil.copytree(
-                CHECKOUT / each, folder / each, ignore=shutil.ignore_patterns("__pycache__", "node_modules", "vendor", "images")
+                CHECKOUT / each,
+                folder / each,
+                ignore=shutil.ignore_patterns("__pycache__", "node_modules", "vendor", "images"),
             )
         for each in _FILES:
             shutil.copyfile(CHECKOUT / each, folder / each)

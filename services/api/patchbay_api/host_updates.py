@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from marshmallow import Schema, fields, validate
+from patchbay_shared.exposure import LEVELS
 from patchbay_shared.report import ReportRepository
 from patchbay_shared.repositories import location, repository_id
 from patchbay_shared.tables import package, verdict
@@ -15,6 +16,7 @@ from patchbay_api.query.compile import condition_of
 from patchbay_api.query.content import PACKAGES, UPDATES
 from patchbay_api.resource import Resource, context
 from patchbay_api.store import hosts as store
+from patchbay_api.store import vulnerabilities
 from patchbay_api.store.os_groups import choice_of_host
 from patchbay_api.verdict_states import STATES
 
@@ -56,6 +58,20 @@ class Update(Schema):
     security_repository = fields.String(
         required=True, allow_none=True, metadata={"description": "The security repository that decided `security`."}
     )
+    cves = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "Those that it fixes on this host and that nobody waives; the worst first."},
+    )
+    severity = fields.String(
+        required=True, metadata={"description": "The worst of theirs; empty: nobody rated them, or there is none."}
+    )
+    known_exploited = fields.Boolean(required=True, metadata={"description": "One of them is."})
+    since = fields.AwareDateTime(
+        required=True, allow_none=True, metadata={"description": "How long the oldest of them has been open."}
+    )
+    due_by = fields.Date(required=True, allow_none=True, metadata={"description": "The earliest date of theirs."})
+    overdue = fields.Boolean(required=True, metadata={"description": "`due_by` is past."})
     why = fields.String(required=True, metadata={"description": "The rule and the data that decided."})
     rule = fields.String(required=True, metadata={"description": "Stable code of that rule."})
 
@@ -135,7 +151,7 @@ def list_host_updates(query: dict[str, Any], host_id: UUID) -> Page:
             statement = statement.where(verdict.c.name.icontains(query["q"], autoescape=True))
         if query.get("query"):
             statement = statement.where(condition_of(query["query"], UPDATES))
-        return fetch_page(
+        page = fetch_page(
             connection,
             statement,
             [Key(verdict.c.name, str), Key(verdict.c.arch, str), Key(verdict.c.package_id, Number)],
@@ -143,6 +159,11 @@ def list_host_updates(query: dict[str, Any], host_id: UUID) -> Page:
             limit=query["limit"],
             cursor=query.get("cursor"),
         )
+        fixed = vulnerabilities.fixed_by_updates(
+            connection, host_id, (_subject(row) for row in page.items if row["security"])
+        )
+    items = [{**row, **_urgency(fixed.get(_subject(row), []))} for row in page.items]
+    return Page(items, page.next_cursor, page.total_count)
 
 
 @host_updates.get(
@@ -192,6 +213,27 @@ def list_host_repositories(host_id: UUID) -> dict[str, Any]:
         "group_id": decided["group_id"],
         "group": decided["group"],
     }
+
+
+def _subject(update: Any) -> str:
+    return f"{update['name']} {update['installed']}"
+
+
+def _urgency(cves: list[RowMapping]) -> dict[str, Any]:
+    """What the CVEs say that an update fixes."""
+    severities = [each["severity"] for each in cves if each["severity"]]
+    return {
+        "cves": [each["cve"] for each in cves],
+        "severity": max(severities, key=_rank, default=""),
+        "known_exploited": any(each["known_exploited"] for each in cves),
+        "since": min((each["since"] for each in cves if each["since"]), default=None),
+        "due_by": min((each["due_by"] for each in cves if each["due_by"]), default=None),
+        "overdue": any(each["overdue"] for each in cves),
+    }
+
+
+def _rank(severity: str) -> int:
+    return LEVELS.index(severity) if severity in LEVELS else -1
 
 
 def _host_repository(configured: ReportRepository, known: RowMapping | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from patchbay_shared.exposure import (
     FIXES,
     KERNEL,
     LEVELS,
+    PLANNED,
     REPOSITORY,
     RESTART,
     SOURCE_KEY,
@@ -87,6 +88,28 @@ def cves_of_host(host_id: UUID) -> Any:
         bindparam("exposed_tags", list(EXPOSED_TAGS)),
     )
     return statement.columns(*host_cve_columns).subquery("host_cves")
+
+
+def fixed_by_updates(connection: Connection, host_id: UUID, packages: Iterable[str]) -> dict[str, list[RowMapping]]:
+    """Package as `name version` to the CVEs of the host that an update of it fixes, unless waived; the worst first.
+
+    One query, whatever the number of packages.
+    """
+    wanted = sorted(set(packages))
+    if not wanted:
+        return {}
+    rows = cves_of_host(host_id)
+    statement = (
+        select(rows)
+        .where(rows.c.rank == STATES.index("fix-available"), rows.c.packages.overlap(wanted))
+        .order_by(rows.c.priority.desc(), rows.c.cve.desc())
+    )
+    connection.execute(text(PLANNED))
+    found: dict[str, list[RowMapping]] = {}
+    for row in connection.execute(statement).mappings():
+        for each in set(row["packages"]).intersection(wanted):
+            found.setdefault(each, []).append(row)
+    return found
 
 
 class JudgedPackages:
