@@ -182,6 +182,10 @@ FEEDS = Gauge(
     "state",
 )
 DEAD_LETTERS = Gauge("patchbay_dead_letters", "Messages kept because they could not be handled.")
+NOTIFICATIONS = Gauge("patchbay_notifications", "Notifications that wait to be delivered or were given up.", "state")
+NOTIFICATIONS_OLDEST = Gauge(
+    "patchbay_notifications_oldest_seconds", "For how long the oldest notification waits; 0: none does."
+)
 QUEUE_MESSAGES = Gauge("patchbay_queue_messages", "Messages that are ready in a queue.", "queue")
 QUEUE_CONSUMERS = Gauge("patchbay_queue_consumers", "Consumers of a queue.", "queue")
 
@@ -196,6 +200,8 @@ GAUGES = (
     MIRRORS,
     FEEDS,
     DEAD_LETTERS,
+    NOTIFICATIONS,
+    NOTIFICATIONS_OLDEST,
     QUEUE_MESSAGES,
     QUEUE_CONSUMERS,
 )

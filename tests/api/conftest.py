@@ -1,17 +1,22 @@
 """The API over a seeded database, asked as people of each role."""
 
+import asyncio
 import importlib.util
 import json
+import socket
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from aiosmtpd.smtp import SMTP
 from flask import Flask
 from flask.testing import FlaskClient
 from kombu import Connection
+from notification_office import Mailbox, Office, Receiver
 from patchbay_api.accounts import hash_password
 from patchbay_api.app import make_app
 from patchbay_shared.bus import Bus
@@ -123,3 +128,43 @@ def get(ask: Callable[[str], FlaskClient]) -> Callable[[str], Any]:
         return json.loads(answer.text)
 
     return read
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    """An SMTP server on a port of its own."""
+    box = Mailbox()
+    listening = socket.create_server(("127.0.0.1", 0))
+    box.port = listening.getsockname()[1]
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(loop.create_server(lambda: SMTP(box, loop=loop), sock=listening))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    yield box
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+    listening.close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A local receiver of webhooks."""
+    made = Receiver()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.fixture
+def office(
+    database_of: Callable[[str | None], Database],
+    database: Database,
+    app: Flask,
+    ask: Callable[[str], FlaskClient],
+    fleet_seed: ModuleType,
+) -> Office:
+    """Six hosts, one of them silent; four outstanding security advisories."""
+    context: Context = app.extensions["patchbay"]
+    app.extensions["patchbay"] = Context(settings_from({}, secret_key="k" * 32), context.database, context.bus)
+    return Office(app, ask("admin"), database, fleet_seed.seed_fleet(database, fleet_seed.HOSTS))

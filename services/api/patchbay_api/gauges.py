@@ -7,6 +7,7 @@ from patchbay_shared.metrics import Readings, Source
 from patchbay_shared.queues import queue_gauges
 from patchbay_shared.service import Context
 
+from patchbay_api.notifications import outbox
 from patchbay_api.store import fleet
 
 CONDITIONS = (
@@ -34,6 +35,7 @@ def gauges(context: Context) -> Mapping[str, Source]:
             mirrors = fleet.mirror_totals(connection)
             feeds = fleet.feed_totals(connection)
             dead_letters = fleet.dead_letter_count(connection)
+            undelivered = outbox.undelivered(connection)
         return {
             metrics.HOSTS: {"": hosts["hosts"]},
             metrics.HOSTS_IN_CONDITION: {each: hosts[each] for each in CONDITIONS},
@@ -46,6 +48,8 @@ def gauges(context: Context) -> Mapping[str, Source]:
             metrics.MIRRORS: {each: mirrors.get(each, 0) for each in MIRROR_STATES},
             metrics.FEEDS: {each: feeds.get(each, 0) for each in FEED_STATES},
             metrics.DEAD_LETTERS: {"": dead_letters},
+            metrics.NOTIFICATIONS: {each: undelivered[each] for each in ("waiting", "failed")},
+            metrics.NOTIFICATIONS_OLDEST: {"": float(undelivered["oldest_seconds"])},
         }
 
     if context.bus.in_memory:

@@ -5,15 +5,16 @@ from zoneinfo import available_timezones
 
 from flask import abort
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
-from patchbay_shared.errors import InvalidInput
 from patchbay_shared.tables import notification_channel, notification_rule
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 from werkzeug.exceptions import UnprocessableEntity
 
 from patchbay_api.auth import principal
 from patchbay_api.notifications.events import KINDS
-from patchbay_api.notifications.hosts import hosts_of
 from patchbay_api.paging import STORABLE
+from patchbay_api.query.compile import condition_of
+from patchbay_api.query.grammar import InvalidQuery
+from patchbay_api.query.hosts import HOSTS
 from patchbay_api.resource import Resource, context
 
 notification_rules = Resource("notification-rules", "Who is told what.")
@@ -39,7 +40,7 @@ def _fields(*, partial: bool) -> dict[str, Any]:
         "query": fields.String(
             **default(""),
             validate=[validate.Length(max=1_000), validate.Regexp(STORABLE)],
-            metadata={"description": "Which hosts: tag:… and group:…, each perhaps after `not`; empty: all."},
+            metadata={"description": "Which hosts, in the query language (docs/query.md); empty: all."},
         ),
         "channel_ids": fields.List(
             fields.Integer(validate=validate.Range(1, 2**31 - 1)),
@@ -166,9 +167,10 @@ def drop_notification_rule(rule_id: int) -> None:
 def _check(connection: Connection, body: dict[str, Any], *, but: int | None = None) -> None:
     """Refuse a taken name, unknown channels, and a query that cannot be read."""
     try:
-        hosts_of(body.get("query", ""))
-    except InvalidInput as exc:
-        raise _refused("query", str(exc)) from exc
+        condition_of(body.get("query", ""), HOSTS)
+    except InvalidQuery as exc:
+        exc.pointer = "$.json.query"
+        raise
     if "name" in body:
         taken = connection.scalar(select(notification_rule.c.id).where(notification_rule.c.name == body["name"]))
         if taken is not None and taken != but:

@@ -201,6 +201,18 @@ def retry(connection: Connection, number: int) -> bool:
     return connection.execute(again).rowcount == 1
 
 
+def undelivered(connection: Connection) -> RowMapping:
+    """waiting, failed, oldest_seconds: messages by what became of them, and for how long the oldest waits."""
+    waits = notification.c.state == "waiting"
+    age = func.extract("epoch", func.now() - func.min(notification.c.created_at).filter(waits))
+    statement = select(
+        func.count().filter(waits).label("waiting"),
+        func.count().filter(notification.c.state == "failed").label("failed"),
+        func.coalesce(age, 0.0).label("oldest_seconds"),
+    )
+    return connection.execute(statement.where(notification.c.state.in_(["waiting", "failed"]))).mappings().one()
+
+
 def clean(connection: Connection) -> int:
     """Forget deliveries of long ago."""
     old = notification.c.created_at < func.now() - text(f"interval '{KEPT_DAYS} days'")

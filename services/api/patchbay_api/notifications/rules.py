@@ -15,8 +15,8 @@ from sqlalchemy import Connection, RowMapping
 
 from patchbay_api.notifications import outbox
 from patchbay_api.notifications.events import present
-from patchbay_api.notifications.hosts import hosts_of
 from patchbay_api.notifications.senders import Message, opened, send
+from patchbay_api.query.hosts import hosts_matching
 
 log = get_logger("notifications")
 
@@ -59,7 +59,7 @@ class Notifier:
             try:
                 with self._database.transaction() as connection:
                     self._look(connection, rule_id, now)
-            except InvalidInput as exc:  # its query names what is gone: the others go on, and the rule says why
+            except InvalidInput as exc:  # its query cannot be read any more: the others go on, and the rule says why
                 with self._database.transaction() as connection:
                     outbox.note_look(connection, rule_id, error=str(exc))
 
@@ -67,7 +67,8 @@ class Notifier:
         rule = outbox.rule_to_look_at(connection, rule_id)
         if rule is None:
             return
-        hosts = list(connection.scalars(hosts_of(rule["query"]))) if rule["query"] else None
+        query: str = rule["query"].strip()
+        hosts = list(connection.scalars(hosts_matching(connection, query))) if query else None
         told = outbox.told(connection, rule_id)
         known = rule["started_at"] is None and not rule["include_present"]
         outbox.notice(connection, rule_id, present(connection, rule["kinds"], hosts, told=told), as_known=known)
