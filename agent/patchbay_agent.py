@@ -35,6 +35,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import zlib
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -55,6 +56,7 @@ LONGEST_WAIT_SECONDS = 300
 SPOOL_REPORTS = 10
 SPOOL_BYTES = 32 * 1024 * 1024
 REPLY_BYTES = 1024 * 1024
+WHOLE_SECONDS = 24 * 3600
 
 Json = Dict[str, Any]
 
@@ -1707,18 +1709,24 @@ def name_owners(manager: str, services: Optional[List[Json]], limit: int = 20) -
 
 COLLECTORS = {"apt": collect_apt, "dnf": collect_dnf, "zypper": collect_zypper, "pacman": collect_pacman}
 
-POLICY_FIELDS = (
-    "package_manager",
-    "native_arch",
-    "foreign_archs",
-    "default_release",
-    "preferences",
-    "pins",
-    "excludes",
-    "dnf",
-    "zypp",
-    "releasever",
-)
+SECTIONS = {
+    "packages": ("packages",),
+    "repos": ("repos",),
+    "modules": ("modules",),
+    "policy": (
+        "package_manager",
+        "native_arch",
+        "foreign_archs",
+        "default_release",
+        "preferences",
+        "pins",
+        "excludes",
+        "dnf",
+        "zypp",
+        "releasever",
+    ),
+}
+"""What need not be sent while the server has it: name to the fields of the report."""
 
 
 def canonical(value: Any) -> bytes:
@@ -1727,14 +1735,22 @@ def canonical(value: Any) -> bytes:
 
 
 def section_digests(report: Json) -> Dict[str, str]:
-    """SHA-256 of the sections that decide updates."""
+    """SHA-256 of the sections that decide updates, each in the bytes in which it is sent."""
     sections = {
         "packages": report["packages"],
         "repos": report["repos"],
         "modules": report.get("modules", []),
-        "policy": {name: report[name] for name in POLICY_FIELDS if name in report},
+        "policy": {name: report[name] for name in SECTIONS["policy"] if name in report},
     }
     return {name: hashlib.sha256(canonical(value)).hexdigest() for name, value in sections.items()}
+
+
+def without_sections(report: Json, names: Iterable[str]) -> Json:
+    """The report without what the server has already; it says so, and the digests say what that is."""
+    fields = {field for name in names for field in SECTIONS[name]}
+    rest = {field: value for field, value in report.items() if field not in fields}
+    rest["unchanged"] = sorted(names)
+    return rest
 
 
 def has_an_order(package: Json) -> bool:
@@ -1958,6 +1974,65 @@ class Spool:
             return 0.0
 
 
+def decoded(body: bytes) -> Json:
+    """The report of a kept body; empty for one that cannot be read, of which the server will say so."""
+    try:
+        report = json.loads(gzip.decompress(body).decode("utf-8"))
+    except (OSError, EOFError, ValueError, zlib.error):
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+class Held:
+    """The sections of this host's reports that its server has, by their digests.
+
+    Another server, another token, a refused report or a day without a whole one: the whole is sent. So nothing
+    that this file says can keep the server from the truth for longer.
+    """
+
+    def __init__(self, state: str, server: str, token: str) -> None:
+        self.path = os.path.join(state, "sections.json")
+        self.of = hashlib.sha256((server + "\n" + token).encode("utf-8", "surrogateescape")).hexdigest()
+
+    def _read(self) -> Json:
+        try:
+            with open(self.path) as file:
+                stored = json.load(file)
+        except (OSError, ValueError):
+            return {}
+        if not isinstance(stored, dict) or stored.get("of") != self.of:
+            return {}
+        whole = isinstance(stored.get("digests"), dict) and isinstance(stored.get("whole_at"), (int, float))
+        return stored if whole else {}
+
+    def shortened(self, body: bytes, now: float) -> bytes:
+        """The report (gzip of its JSON) without what the server has; `body` itself if that is nothing."""
+        stored = self._read()
+        if not 0 <= now - stored.get("whole_at", 0) < WHOLE_SECONDS:
+            return body
+        report = decoded(body)
+        held = stored["digests"]
+        digests = report.get("digests", {})
+        same = [name for name in SECTIONS if name in digests and held.get(name) == digests[name]]
+        return gzip.compress(canonical(without_sections(report, same)), 6) if same else body
+
+    def note(self, body: bytes, sent: bytes, sections: Any, now: float) -> None:
+        """The server has accepted a report (`body` if it had been sent whole) and may be spared these sections."""
+        names = [name for name in SECTIONS if name in sections] if isinstance(sections, list) else []
+        if not names:
+            self.forget()
+            return
+        digests = decoded(body).get("digests", {})
+        whole_at = now if sent is body else self._read().get("whole_at", 0)
+        held = {name: digests[name] for name in names if name in digests}
+        with contextlib.suppress(OSError):
+            write_file(self.path, canonical({"of": self.of, "whole_at": whole_at, "digests": held}), 0o600)
+
+    def forget(self) -> None:
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)
+
+
 # ---------------------------------------------------------------------------------------------------
 # The server
 
@@ -2077,23 +2152,32 @@ def deliver(
     token: str,
     body: bytes,
     *,
+    held: Optional[Held] = None,
     attempts: int = 1,
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.time,
 ) -> Tuple[int, str, float]:
     """Posts one report: (DELIVERED, receipt, 0), (KEPT, why, seconds to wait) or (REFUSED, why, 0).
 
+    What the server has according to `held` is left out; a server that says it lacks that gets the whole at once.
     Further attempts follow after the server's Retry-After, else after 2, 4, 8 … seconds with jitter.
     """
     why, pause, trace = "", 0.0, trace_of(body)
     named = " [trace_id %s]" % trace
     for attempt in range(1, attempts + 1):
+        sent = held.shortened(body, now()) if held else body
         try:
-            reply = server.post("/api/v1/reports", body, token, compressed=True, trace=trace)
+            reply = server.post("/api/v1/reports", sent, token, compressed=True, trace=trace)
+            if held and sent is not body and 400 <= reply.status < 500 and reply.status not in (401, 408, 429):
+                held.forget()
+                sent = body
+                reply = server.post("/api/v1/reports", sent, token, compressed=True, trace=trace)
         except Unreachable as error:
             why, pause = str(error), 0.0
         else:
             if 200 <= reply.status < 300:
+                if held:
+                    held.note(body, sent, reply.json().get("sections"), now())
                 return DELIVERED, str(reply.json().get("receipt", "")), 0.0
             why, pause = reply.problem(), reply.retry_after(now())
             if reply.status == 401:
@@ -2116,6 +2200,7 @@ def send_all(
     spool: Spool,
     newest: str,
     *,
+    held: Optional[Held] = None,
     attempts: int = 1,
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.time,
@@ -2132,7 +2217,7 @@ def send_all(
             body = spool.read(name)
         except OSError:
             continue
-        outcome, message, pause = deliver(server, token, body, attempts=attempts, sleep=sleep, now=now)
+        outcome, message, pause = deliver(server, token, body, held=held, attempts=attempts, sleep=sleep, now=now)
         if outcome == KEPT:
             if pause:
                 spool.wait_until(now() + pause)
@@ -2301,6 +2386,7 @@ def parser() -> Parser:
     run.add_argument(
         "--wait", action="store_true", help="try three times, as the server's Retry-After says, before giving up"
     )
+    run.add_argument("--full", action="store_true", help="send what the server has already, too")
     run.add_argument("--background", action="store_true", help="return at once, report a little later (hooks)")
     run.add_argument("--queued", action="store_true", help="what --background does, in the foreground")
     run.add_argument("--delay", type=float, default=20.0, metavar="SECONDS", help="of --background, default 20")
@@ -2321,6 +2407,7 @@ def background(arguments: argparse.Namespace) -> bool:
         argv = ["systemd-run", "--quiet", "--", sys.executable, os.path.abspath(__file__)]
         argv += ["report", "--quiet", "--queued", "--delay", str(arguments.delay), "--config", arguments.config]
         argv += ["--state-dir", arguments.state_dir, "--token-file", arguments.token_file]
+        argv += ["--full"] if arguments.full else []
         if Host.run(argv) is not None:
             return False
     if os.fork():
@@ -2352,13 +2439,16 @@ def run_report(host: Host, settings: Settings, arguments: argparse.Namespace) ->
         body = gzip.compress(canonical(report), 6)
         attempts = 3 if arguments.wait else 1
         spool = Spool(settings.state)
+        held = Held(settings.state, settings.server, token)
+        if arguments.full:
+            held.forget()
         try:
             name = spool.add(body, report["digests"], report["collected_at"])
         except OSError as error:
             warn("reports cannot be kept in %s: %s" % (spool.directory, error.strerror))
-            outcome, message, _ = deliver(server, token, body, attempts=attempts)
+            outcome, message, _ = deliver(server, token, body, held=held, attempts=attempts)
         else:
-            outcome, message = send_all(server, token, spool, name, attempts=attempts)
+            outcome, message = send_all(server, token, spool, name, held=held, attempts=attempts)
     if outcome == DELIVERED:
         if not arguments.quiet:
             print(message)

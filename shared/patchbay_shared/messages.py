@@ -68,6 +68,11 @@ class ReportReceived(msgspec.Struct, frozen=True):
     """What of the report could not be read or will not be evaluated; kept in the receipt."""
     tags: list[str] = []
     """What the operator gave every host of its enrolment token, in addition to the report's own."""
+    sections: dict[str, str] = {}
+    """Section (patchbay_shared.report.SECTIONS) to its digest (hex), of those that the host may leave out next
+    time, because the digest is true, and of those that it left out this time, because it is stored."""
+    left_out: list[str] = []
+    """Those that it left out."""
 
 
 class ReportRefused(msgspec.Struct, frozen=True):

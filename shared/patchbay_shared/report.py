@@ -18,6 +18,25 @@ Text = Annotated[str, Meta(max_length=4_096)]
 Word = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\s\x00-\x1f\x7f]+\Z")]
 Document = Annotated[str, Meta(max_length=1_000_000)]
 
+SECTIONS = {
+    "packages": ("packages",),
+    "repos": ("repos",),
+    "modules": ("modules",),
+    "policy": (
+        "default_release",
+        "dnf",
+        "excludes",
+        "foreign_archs",
+        "native_arch",
+        "package_manager",
+        "pins",
+        "preferences",
+        "releasever",
+        "zypp",
+    ),
+}
+"""The parts of a report that a client may leave out while the server has them: name to the fields of `Report`."""
+
 
 class OsRelease(msgspec.Struct, frozen=True, omit_defaults=True):
     """os-release(5), the fields that decide something; keys as in the file."""
@@ -175,6 +194,7 @@ class StaleService(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 Packages = Annotated[list[ReportPackage], Meta(max_length=MAX_PACKAGES)]
+Repositories = Annotated[list[ReportRepository], Meta(max_length=MAX_REPOSITORIES)]
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -182,7 +202,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
 
     hostname: Word
     packages: Packages | None = None
-    repos: Annotated[list[ReportRepository], Meta(max_length=MAX_REPOSITORIES)] | None = None
+    repos: Repositories | None = None
     arch: Short = ""
     kernel: Short = ""
     os: Short = ""
@@ -213,3 +233,6 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     collect_seconds: float | None = None
     agent_version: Short = ""
     digests: dict[Short, Short] = {}
+    """Section to SHA-256 (hex) of its JSON as sent; of `policy`: an object of those of its fields that are there."""
+    unchanged: list[Short] = []
+    """Sections that are left out although the host has them: the server has what `digests` says of them."""

@@ -13,7 +13,7 @@ from patchbay_shared.report import Report
 from recorded_messages import BODIES, RECORDINGS, VERSION, filled, read, routing_keys, written_now
 
 RECORDED = sorted(RECORDINGS.glob("*.json"))
-MAPPINGS = {"digests"}  # fields whose keys are data
+MAPPINGS = {"digests", "sections"}  # fields whose keys are data
 
 
 def parts(delivery: Delivery) -> dict[str, Any]:

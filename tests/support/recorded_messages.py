@@ -50,6 +50,7 @@ _GIVEN = {
     (ReportRepository, "urls"): ["http://mirror.example.org/debian"],
     (ReportRepository, "arch"): ["amd64"],
     (messages.ReportReceived, "content_digest"): "d" * 64,
+    (messages.ReportReceived, "left_out"): [],
 }
 """Values of fields whose type allows less than it says."""
 

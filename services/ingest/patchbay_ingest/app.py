@@ -18,7 +18,7 @@ from patchbay_shared.settings import comma_separated
 
 from patchbay_ingest.clients import add_client_routes
 from patchbay_ingest.identity import Forbidden, Identity, Unauthenticated, require_approved
-from patchbay_ingest.intake import Refusals, accept, content_of
+from patchbay_ingest.intake import Refusals, SectionsLacking, accept, content_of, require_stored
 from patchbay_ingest.limits import Limits, RateLimited
 from patchbay_ingest.outcomes import Outcomes
 from patchbay_ingest.peer import Prefixes
@@ -82,8 +82,10 @@ def make_app(context: Context) -> Flask:
         _require_json()
         body = read_body()
         wait_seconds = _wait_seconds()
-        receipt_id = accept(bus, caller, patchbay_wire.content_of(body), size_bytes=len(body.sent))
-        return answer(receipt_id, wait_seconds)
+        content = patchbay_wire.content_of(body)
+        require_stored(context.database, caller.host_id, content)
+        receipt_id = accept(bus, caller, content, size_bytes=len(body.sent))
+        return answer(receipt_id, wait_seconds, sorted(content.sections))
 
     def bill_of_materials() -> tuple[Response, int]:
         """A host's token, or an enrolment token: then the host is its name, as for patchman-clients."""
@@ -100,10 +102,11 @@ def make_app(context: Context) -> Flask:
         receipt_id = accept(bus, caller, content_of(decoded), size_bytes=len(body.sent), note=note)
         return answer(receipt_id, wait_seconds)
 
-    def answer(receipt_id: UUID, wait_seconds: float) -> tuple[Response, int]:
+    def answer(receipt_id: UUID, wait_seconds: float, sections: list[str] | None = None) -> tuple[Response, int]:
+        """`sections`: those that the client may leave out next time, as long as they are the same."""
         if outcome := outcomes.wait_for(receipt_id, wait_seconds):
             return Response(msgspec.json.encode(outcome), mimetype="application/json"), 200
-        return jsonify({"receipt": str(receipt_id)}), 202
+        return jsonify({"receipt": str(receipt_id)} | ({"sections": sections} if sections else {})), 202
 
     def read_body() -> Body:
         sent = read_bounded(request.stream, declared=request.content_length, limit=settings.report_max_bytes)
@@ -141,6 +144,10 @@ def _add_refusals(app: Flask, refusals: Refusals) -> None:
     @app.errorhandler(Forbidden)
     def forbidden(exc: Forbidden) -> Response:
         return problem(403, str(exc))
+
+    @app.errorhandler(SectionsLacking)
+    def lacking(exc: SectionsLacking) -> Response:
+        return problem(409, str(exc), lacking=exc.lacking)
 
     @app.errorhandler(RateLimited)
     def rate_limited(exc: RateLimited) -> Response:

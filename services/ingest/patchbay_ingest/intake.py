@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 from patchbay_shared.bus import Bus
+from patchbay_shared.db import Database
 from patchbay_shared.errors import Unavailable
 from patchbay_shared.log import get_logger
 from patchbay_shared.messages import REPORT_RECEIVED, REPORT_REFUSED, ReportReceived, ReportRefused
@@ -17,6 +18,7 @@ from patchbay_shared.receipts import new_receipt_id
 from patchbay_shared.report import Report
 from patchbay_shared.report_body import body_of
 
+from patchbay_ingest import store
 from patchbay_ingest.identity import Caller
 
 log = get_logger("ingest")
@@ -24,6 +26,14 @@ log = get_logger("ingest")
 REFUSALS_WAITING = 1_000
 REFUSAL_PAUSE_SECONDS = 5.0
 REASON_MAX_CHARACTERS = 2_000
+
+
+class SectionsLacking(Exception):
+    """A report leaves out sections that are not stored here as it says (409)."""
+
+    def __init__(self, lacking: list[str], why: str) -> None:
+        super().__init__(f"The report leaves out {', '.join(lacking)}, {why}; send the whole report.")
+        self.lacking = lacking
 
 
 class Content(NamedTuple):
@@ -34,6 +44,26 @@ class Content(NamedTuple):
     digest: bytes
     """SHA-256 over everything that can change a fact or a verdict, and no times."""
     collected_at: float | None
+    sections: dict[str, str] = {}  # noqa: RUF012  (never changed)
+    """As in ReportReceived."""
+    left_out: list[str] = []  # noqa: RUF012
+
+
+def require_stored(database: Database, host_id: UUID, content: Content) -> None:
+    """Raises SectionsLacking unless everything that a report leaves out is stored.
+
+    Without PostgreSQL nobody can tell, and the whole report is asked for: it can be accepted without it. So an
+    accepted report has everything, unless the host sends others at the same moment; update-engine looks again.
+    """
+    if not content.left_out:
+        return
+    try:
+        with database.transaction() as connection:
+            stored = store.section_digests(connection, host_id)
+    except Unavailable:
+        raise SectionsLacking(content.left_out, "and the database does not answer now") from None
+    if lacking := [name for name in content.left_out if stored.get(name) != content.sections[name]]:
+        raise SectionsLacking(lacking, "but what is stored of this host is not what it names")
 
 
 def accept(bus: Bus, caller: Caller, content: Content, *, size_bytes: int, note: str = "") -> UUID:
@@ -48,6 +78,8 @@ def accept(bus: Bus, caller: Caller, content: Content, *, size_bytes: int, note:
         collected_at=content.collected_at,
         note=note[:REASON_MAX_CHARACTERS],
         tags=caller.tags,
+        sections=content.sections,
+        left_out=content.left_out,
     )
     bus.publish(REPORT_RECEIVED, content.body, {"report": msgspec.json.encode(header).decode()}, wait=True)
     REPORTS_ACCEPTED.inc()

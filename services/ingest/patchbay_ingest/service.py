@@ -17,6 +17,7 @@ SERVICE = Service(
     reads=(
         "enrolment_token",
         "evaluation",
+        "host",
         "host_approval",
         "host_credential",
         "host_merge",

@@ -7,6 +7,7 @@ from uuid import UUID
 from patchbay_shared.tables import (
     enrolment_token,
     evaluation,
+    host,
     host_approval,
     host_credential,
     host_merge,
@@ -172,6 +173,11 @@ def readmit_shared(connection: Connection, *, host_id: UUID, token_hash: bytes, 
         .where(host_credential.c.token_hash == token_hash, _removed)
         .values(host_id=host_id, pending=pending, enrolled_at=func.now())
     )
+
+
+def section_digests(connection: Connection, host_id: UUID) -> dict[str, str]:
+    """Section to the digest of what is stored of it; empty for a host of which nothing is stored."""
+    return connection.scalar(select(host.c.section_digests).where(host.c.id == host_id)) or {}
 
 
 def outcome(connection: Connection, receipt_id: UUID) -> tuple[Row[Any], Sequence[Row[Any]]] | None:

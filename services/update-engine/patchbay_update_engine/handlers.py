@@ -31,7 +31,7 @@ from patchbay_shared.report_body import report_in
 from patchbay_shared.settings import Settings
 from sqlalchemy import Connection
 
-from patchbay_update_engine import operated, release_advisories, store
+from patchbay_update_engine import operated, release_advisories, sections, store
 from patchbay_update_engine.catalogues import Catalogues
 from patchbay_update_engine.clones import mark_clones, unmark_former_clones
 from patchbay_update_engine.conclusions import compare_waiting_opinions, conclude_from_report
@@ -127,6 +127,16 @@ class Engine:
                 store.store_receipt(connection, header, "refused", reason=reason, again=again)
                 metrics.REPORTS_HANDLED.labels("refused").inc()
                 return
+            digests = host.section_digests if host else {}
+            if reason := sections.refusal_of(header, digests):
+                store.store_receipt(connection, header, "refused", reason=reason, again=again)
+                metrics.REPORTS_HANDLED.labels("refused").inc()
+                return
+            digests = sections.digests_after(header, report, digests)
+            keeps_repositories = host is not None and sections.keeps_repositories(header, report)
+            if host is not None and header.left_out:
+                stored = load_repository_set(connection, host.repository_set_id)
+                report = sections.completed(report, header, stored)
             ids: dict[bytes, int] = {}
             if report.packages is not None:
                 installed, ids = store_package_set(connection, report.packages, self._packages)
@@ -134,11 +144,11 @@ class Engine:
                 installed = load_package_set(connection, host.package_set_id, self._packages)
             else:
                 raise InvalidInput("A host's first report must list its packages.", pointer="$.packages")
-            if report.repos is not None or host is None:
-                repository_set = store_repository_set(connection, report)
-            else:
+            if host is not None and keeps_repositories:
                 repository_set = load_repository_set(connection, host.repository_set_id)
-            store.store_host(connection, header, report, installed, repository_set)
+            else:
+                repository_set = store_repository_set(connection, report)
+            store.store_host(connection, header, report, installed, repository_set, digests)
             if host is not None and host.package_set_id != installed.id:
                 store.store_package_event(
                     connection, header.host_id, header.received_at, host.package_set_id, installed
@@ -156,7 +166,11 @@ class Engine:
                 connection, header, "evaluated", reason=header.note, evaluation_id=evaluation_id, again=again
             )
             if not again:
-                keep_report(connection, header, body, count=self._kept_reports)
+                keep_report(
+                    connection,
+                    *sections.whole(connection, header, report, body, installed.id),
+                    count=self._kept_reports,
+                )
         with self._database.transaction() as connection:
             mark_clones(connection, report.machine_id)
         metrics.REPORTS_HANDLED.labels("evaluated").inc()

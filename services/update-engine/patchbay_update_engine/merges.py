@@ -32,7 +32,7 @@ _NEWER = (
                                     ELSE coalesce(o.reported_hostname, o.hostname) END,
            machine_id = o.machine_id, facts = o.facts, os_name = o.os_name, arch = o.arch, kernel = o.kernel,
            boot_id = o.boot_id, tags = o.tags, reboot_required = o.reboot_required,
-           content_digest = o.content_digest, package_set_id = o.package_set_id,
+           content_digest = o.content_digest, section_digests = o.section_digests, package_set_id = o.package_set_id,
            repository_set_id = o.repository_set_id, group_repository_set_id = o.group_repository_set_id,
            evaluation_id = o.evaluation_id, package_count = o.package_count, last_report_at = o.last_report_at,
            collected_at = o.collected_at, changed_at = o.changed_at

@@ -42,7 +42,8 @@ def lock_host(connection: Connection, host_id: UUID, *, received_at: float) -> R
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:host_id, 0))"), {"host_id": str(host_id)})
     return connection.execute(
         text("""
-            SELECT package_set_id, repository_set_id, last_report_at, last_report_at > to_timestamp(:at) AS is_newer
+            SELECT package_set_id, repository_set_id, section_digests, last_report_at,
+                last_report_at > to_timestamp(:at) AS is_newer
             FROM host WHERE id = :host_id FOR UPDATE
         """),
         {"host_id": host_id, "at": received_at},
@@ -72,15 +73,17 @@ def store_host(
     report: Report,
     installed: InstalledSet,
     repository_set: RepositorySet,
+    section_digests: Mapping[str, str],
 ) -> None:
     """The host as its newest report says it is; `evaluation_id` is set by `set_evaluation`."""
     connection.execute(
         text("""
             INSERT INTO host (id, hostname, machine_id, facts, os_name, arch, kernel, boot_id, tags, reboot_required,
-                content_digest, package_set_id, repository_set_id, package_count, first_report_at, last_report_at,
-                collected_at, changed_at)
+                content_digest, section_digests, package_set_id, repository_set_id, package_count, first_report_at,
+                last_report_at, collected_at, changed_at)
             VALUES (:id, :hostname, :machine_id, CAST(:facts AS jsonb), :os_name, :arch, :kernel, :boot_id,
-                CAST(:tags AS text[]), :reboot_required, decode(:digest, 'hex'), :package_set_id, :repository_set_id,
+                CAST(:tags AS text[]), :reboot_required, decode(:digest, 'hex'),
+                CAST(:section_digests AS jsonb), :package_set_id, :repository_set_id,
                 :package_count, to_timestamp(:at), to_timestamp(:at), to_timestamp(:collected_at), to_timestamp(:at))
             ON CONFLICT (id) DO UPDATE SET
                 hostname = CASE WHEN host.reported_hostname IS NULL THEN EXCLUDED.hostname ELSE host.hostname END,
@@ -88,7 +91,8 @@ def store_host(
                 machine_id = EXCLUDED.machine_id, facts = EXCLUDED.facts,
                 os_name = EXCLUDED.os_name, arch = EXCLUDED.arch, kernel = EXCLUDED.kernel,
                 boot_id = EXCLUDED.boot_id, tags = EXCLUDED.tags, reboot_required = EXCLUDED.reboot_required,
-                content_digest = EXCLUDED.content_digest, package_set_id = EXCLUDED.package_set_id,
+                content_digest = EXCLUDED.content_digest, section_digests = EXCLUDED.section_digests,
+                package_set_id = EXCLUDED.package_set_id,
                 repository_set_id = EXCLUDED.repository_set_id, package_count = EXCLUDED.package_count,
                 last_report_at = EXCLUDED.last_report_at, collected_at = EXCLUDED.collected_at,
                 changed_at = EXCLUDED.changed_at
@@ -105,6 +109,7 @@ def store_host(
             "tags": report.tags,
             "reboot_required": report.reboot_required,
             "digest": header.content_digest,
+            "section_digests": msgspec.json.encode(section_digests).decode(),
             "package_set_id": installed.id,
             "repository_set_id": repository_set.id,
             "package_count": len(installed.ids),

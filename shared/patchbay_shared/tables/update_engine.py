@@ -179,6 +179,13 @@ host = Table(
     Column("tags", ARRAY(Text), nullable=False),
     Column("reboot_required", Boolean, comment="null: the host did not say"),
     Column("content_digest", LargeBinary, nullable=False, comment="of the last stored report's content"),
+    Column(
+        "section_digests",
+        JSONB,
+        nullable=False,
+        server_default="{}",
+        comment="section of a report to the digest of what is stored of it: what the host may leave out",
+    ),
     Column("package_set_id", Integer, ForeignKey("package_set.id"), nullable=False, index=True),
     Column("repository_set_id", Integer, ForeignKey("repository_set.id"), nullable=False, index=True),
     Column(

@@ -1,7 +1,7 @@
 """Patchbay's own wire form: the JSON of `Report` (docs/agent.md).
 
 It goes on its way as it came, so it is only looked at: is it a report, and is it the one of last time? Most of it is
-the list of packages, which seldom changes; a list that was found good once is known by its digest, and skipped.
+the list of packages, which seldom changes; a section that was found good once is known by its digest, and skipped.
 """
 
 import hashlib
@@ -11,27 +11,17 @@ from typing import Any
 
 import msgspec
 from patchbay_shared.errors import InvalidInput
-from patchbay_shared.report import Packages, Report
+from patchbay_shared.report import Report
 
 from patchbay_ingest.intake import Content
 from patchbay_ingest.wire.body import Body
-from patchbay_ingest.wire.checks import check, check_packages, check_repositories
+from patchbay_ingest.wire.checks import check
+from patchbay_ingest.wire.sections import Envelope, sections_of, without_sections
 
-REMEMBERED_LISTS = 50_000
 _PLACE = re.compile(r"^(?P<what>.*) - at `(?P<where>[^`]*)`$", re.DOTALL)
-_NULL = msgspec.Raw(b"null")
-
-
-class _Envelope(Report, frozen=True, omit_defaults=True):
-    """A report whose packages have not been looked at."""
-
-    packages: msgspec.Raw = _NULL  # type: ignore[assignment]  # the point of it
-
 
 _decoder = msgspec.json.Decoder(Report)
-_envelopes = msgspec.json.Decoder(_Envelope)
-_packages = msgspec.json.Decoder(Packages | None)
-_good_lists: set[bytes] = set()
+_envelopes = msgspec.json.Decoder(Envelope)
 
 
 def content_of(body: Body) -> Content:
@@ -42,21 +32,15 @@ def content_of(body: Body) -> Content:
     document = body.document
     try:
         envelope = _envelopes.decode(document)
-        list_digest = hashlib.sha256(envelope.packages).digest()
-        if list_digest in _good_lists:
-            check_repositories(envelope.repos)
-        else:
-            check_packages(_packages.decode(envelope.packages))
-            check_repositories(envelope.repos)
-            _remember(list_digest)
+        sections = sections_of(envelope)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         report_of(document)  # says it with the place in the whole document
         raise
     if rb"\u0000" in document:
         _refuse_nul(document)
-    rest = msgspec.structs.replace(envelope, packages=_NULL, collected_at=None, collect_seconds=None, digests={})
-    digest = hashlib.sha256(msgspec.msgpack.encode(rest) + list_digest).digest()
-    return Content(body.packed(), digest, envelope.collected_at)
+    rest = msgspec.structs.replace(without_sections(envelope), collected_at=None, collect_seconds=None)
+    digest = hashlib.sha256(msgspec.msgpack.encode(rest) + sections.mark).digest()
+    return Content(body.packed(), digest, envelope.collected_at, sections.known, sections.left_out)
 
 
 def report_of(document: bytes) -> Report:
@@ -78,12 +62,6 @@ def report_of(document: bytes) -> Report:
         _refuse_nul(document)
     check(report)
     return report
-
-
-def _remember(list_digest: bytes) -> None:
-    if len(_good_lists) >= REMEMBERED_LISTS:
-        _good_lists.clear()
-    _good_lists.add(list_digest)
 
 
 def _refuse_nul(document: bytes) -> None:
