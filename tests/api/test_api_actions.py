@@ -105,6 +105,39 @@ def test_removing_a_host_ends_it(
     assert ask("operator").delete(f"/api/v1/hosts/{uuid.uuid4()}").status_code == 404
 
 
+def test_a_hosts_token_is_revoked_and_the_host_stays(
+    ask: Callable[[str], FlaskClient], fleet: Any, database: Database
+) -> None:
+    """200 with who and when; a later revocation voids what the host has got since."""
+    host_id = fleet.hosts["db-01.example.com"]
+    path = f"/api/v1/hosts/{host_id}/revoke-token"
+    insert = text(
+        "INSERT INTO host_credential (token_hash, host_id, hostname, machine_id, revoked_at) "
+        "VALUES (:hash, :id, 'db-01', :machine, CASE WHEN :old THEN now() END)"
+    )
+    with database.transaction() as connection:
+        connection.execute(insert, {"hash": b"1", "id": host_id, "machine": "m0", "old": True})
+    with database.transaction() as connection:
+        connection.execute(insert, {"hash": b"2", "id": host_id, "machine": "m1", "old": False})
+
+    def states() -> list[tuple[str, str]]:
+        answer = ask("viewer").get(f"/api/v1/hosts/{host_id}/enrolments").json
+        return [(each["machine_id"], each["state"]) for each in answer["items"] if each["machine_id"] in ("m0", "m1")]
+
+    assert states() == [("m1", "valid"), ("m0", "replaced")]
+    assert ask("viewer").post(path).status_code == 403
+    first = ask("operator").post(path)
+    assert (first.status_code, first.json["host_id"], first.json["revoked_by"]) == (200, str(host_id), "operator")
+    assert states() == [("m1", "revoked"), ("m0", "replaced")]
+    assert ask("viewer").get(f"/api/v1/hosts/{host_id}").status_code == 200
+
+    second = ask("admin").post(path)
+    assert second.json["revoked_by"] == "admin"
+    assert second.json["revoked_at"] > first.json["revoked_at"]
+    assert ask("operator").post(f"/api/v1/hosts/{uuid.uuid4()}/revoke-token").status_code == 404
+    assert ask("viewer").get(f"/api/v1/hosts/{uuid.uuid4()}/enrolments").status_code == 404
+
+
 def test_a_new_enrolment_token_is_shown_once(ask: Callable[[str], FlaskClient]) -> None:
     """The list names it without its text."""
     operator = ask("operator")

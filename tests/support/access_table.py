@@ -141,6 +141,8 @@ GET /events/recent                                 viewer
 POST /hosts/actions                                operator
 POST /hosts/{host_id}/merge                        operator
 POST /hosts/{host_id}/rename                       operator
+GET /hosts/{host_id}/enrolments                    viewer
+POST /hosts/{host_id}/revoke-token                 operator
 GET /jobs                                          viewer
 GET /jobs/{job_id}                                 viewer
 GET /query/complete                                viewer

@@ -170,7 +170,7 @@ def test_an_older_kept_report_does_not_overwrite_a_newer_one(bench: IntakeBench)
 
 
 def test_kept_reports_have_an_end(bench: IntakeBench) -> None:
-    """PATCHBAY_KEPT_REPORT_DAYS; the reports of these tests are of the year 2027 and of 1970."""
+    """PATCHBAY_KEPT_REPORT_DAYS; this report is of the year 1970."""
     bench.report(host_report("bash-1.0-1"), at=1000)
 
     bench.engine.clean(threading.Event())
@@ -297,3 +297,57 @@ def test_hosts_without_a_machine_id_are_no_clones(bench: IntakeBench) -> None:
 
 def flagged(bench: IntakeBench) -> set[uuid.UUID]:
     return {row[0] for row in bench.rows("SELECT id FROM host WHERE machine_id_shared")}
+
+
+def version(bench: IntakeBench) -> str:
+    rows = bench.rows(
+        "SELECT p.evr FROM host h JOIN package_set s ON s.id = h.package_set_id JOIN package p "
+        "ON p.id = ANY(s.package_ids)"
+    )
+    return str(rows[0][0])
+
+
+YEARS = 20 * 365 * 86_400
+
+
+@pytest.mark.parametrize("host_clock", [0.0, time.time() - YEARS, time.time() + YEARS, 253_402_300_799.0])
+def test_a_host_whose_clock_is_wrong_by_years_is_followed(bench: IntakeBench, host_clock: float) -> None:
+    """Reports are in order by the server's clock; the host's is only shown, before and after it was set right."""
+    for number, collected_at in enumerate([time.time(), host_clock, time.time()]):
+        delivery, _ = delivery_of(
+            host_report(f"bash-1.{number}-1"), bench.host_id, time.time(), collected_at=collected_at
+        )
+        bench.engine.report_received(delivery)
+        assert version(bench) == f"1.{number}-1"
+
+    assert bench.rows("SELECT DISTINCT state FROM receipt") == [("evaluated",)]
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_server_whose_clock_was_ahead_by_years_goes_on(bench: IntakeBench, changed: bool) -> None:
+    """Else every later report would be older than that one for ever."""
+    bench.report(host_report("bash-1.0-1"), at=time.time() + YEARS)
+
+    receipt_id = bench.report(host_report("bash-1.1-1" if changed else "bash-1.0-1"), at=time.time())
+
+    assert version(bench) == ("1.1-1" if changed else "1.0-1")
+    assert bench.rows("SELECT state, unchanged FROM receipt WHERE id = :id", id=receipt_id) == [
+        ("evaluated", not changed)
+    ]
+    assert bench.rows("SELECT last_report_at < now() + interval '1 minute' FROM host") == [(True,)]
+
+
+def test_a_server_whose_clock_was_behind_by_years_goes_on(bench: IntakeBench) -> None:
+    """Its reports are old from then on, and the next one is newer."""
+    bench.report(host_report("bash-1.0-1"), at=time.time() - YEARS)
+    bench.report(host_report("bash-1.1-1"), at=time.time())
+
+    assert version(bench) == "1.1-1"
+
+
+def test_a_package_that_is_listed_twice_counts_once(bench: IntakeBench) -> None:
+    """Equal entries are one package; two versions of one name are two."""
+    bench.report(host_report("bash-1.0-1", "bash-1.0-1", "kernel-6.1-1", "kernel-6.2-1", "bash-1.0-1"))
+
+    assert bench.rows("SELECT package_count FROM host") == [(3,)]
+    assert bench.rows("SELECT count(*) FROM package") == [(3,)]

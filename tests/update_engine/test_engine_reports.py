@@ -26,7 +26,7 @@ from patchbay_update_engine.handlers import Engine
 from sqlalchemy import insert, text
 
 UPDATES = ReportRepository(id="updates", type="rpm-md", name="Updates", urls=["http://mirror.example.org/updates/"])
-clock = itertools.count(1_800_000_000)
+clock = itertools.count(int(time.time()) - 100_000)
 
 
 class Bench:

@@ -23,6 +23,7 @@ from patchbay_api.exceptions import exceptions
 from patchbay_api.groups import groups
 from patchbay_api.host_actions import host_actions
 from patchbay_api.host_history import host_history
+from patchbay_api.host_identity import host_identity
 from patchbay_api.host_merges import host_merges
 from patchbay_api.host_updates import host_updates
 from patchbay_api.hosts import hosts
@@ -94,6 +95,7 @@ RESOURCES = (
     notification_rules,
     enrolment,
     approvals,
+    host_identity,
 )
 MAX_BODY_BYTES = 64_000
 VERSION = "1.0.0"

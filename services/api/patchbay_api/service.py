@@ -70,6 +70,7 @@ SERVICE = Service(
         "host_approval",
         "host_removal",
         "host_merge",
+        "host_token_revocation",
         "mirror_access",
         "os_group",
         "os_group_repository",

@@ -26,6 +26,9 @@ log = get_logger("ingest")
 REFUSALS_WAITING = 1_000
 REFUSAL_PAUSE_SECONDS = 5.0
 REASON_MAX_CHARACTERS = 2_000
+_EARLIEST, _LATEST = 0, 253_402_300_799
+"""Unix seconds of the years that have a calendar: 1970 to 9999."""
+_NO_TIME = "Its collected_at is no time (Unix seconds) and was passed over."
 
 
 class SectionsLacking(Exception):
@@ -69,13 +72,17 @@ def require_stored(database: Database, host_id: UUID, content: Content) -> None:
 def accept(bus: Bus, caller: Caller, content: Content, *, size_bytes: int, note: str = "") -> UUID:
     """Queue a report; it is durable when this returns. The id of its receipt. Raises Unavailable."""
     digest = hashlib.sha256(content.digest + "\n".join(caller.tags).encode()) if caller.tags else None
+    collected_at = content.collected_at
+    if collected_at is not None and not _EARLIEST <= collected_at <= _LATEST:
+        note = f"{note} {_NO_TIME}".strip()
+        collected_at = None
     header = ReportReceived(
         receipt_id=new_receipt_id(),
         host_id=caller.host_id,
         received_at=time.time(),
         content_digest=(digest.digest() if digest else content.digest).hex(),
         size_bytes=size_bytes,
-        collected_at=content.collected_at,
+        collected_at=collected_at,
         note=note[:REASON_MAX_CHARACTERS],
         tags=caller.tags,
         sections=content.sections,

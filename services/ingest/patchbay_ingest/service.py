@@ -22,6 +22,7 @@ SERVICE = Service(
         "host_credential",
         "host_merge",
         "host_removal",
+        "host_token_revocation",
         "receipt",
         "verdict",
     ),

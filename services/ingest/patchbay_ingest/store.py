@@ -12,6 +12,7 @@ from patchbay_shared.tables import (
     host_credential,
     host_merge,
     host_removal,
+    host_token_revocation,
     receipt,
     verdict,
 )
@@ -47,6 +48,16 @@ _speaks_for: ColumnElement[UUID] = func.coalesce(
 _removed: ColumnElement[bool] = select(host_removal.c.host_id).where(host_removal.c.host_id == _speaks_for).exists()
 
 
+_revoked: ColumnElement[bool] = (
+    select(host_token_revocation.c.host_id)
+    .where(
+        host_token_revocation.c.host_id == _speaks_for,
+        host_token_revocation.c.revoked_at >= host_credential.c.enrolled_at,
+    )
+    .exists()
+)
+
+
 def credentials(connection: Connection, token_hashes: Collection[bytes]) -> dict[bytes, Row[Any]]:
     """Token hash to (host_id, revoked, removed, pending, shared_token, tags) of those that are known.
 
@@ -54,6 +65,7 @@ def credentials(connection: Connection, token_hashes: Collection[bytes]) -> dict
     """
     revoked = or_(
         host_credential.c.revoked_at.is_not(None),
+        _revoked,
         and_(host_credential.c.shared_token, enrolment_token.c.id.is_not(None), not_(_usable)),
     )
     rows = connection.execute(

@@ -17,10 +17,9 @@ def touch_unchanged_host(connection: Connection, header: ReportReceived) -> int 
     """Note that a host reported what is already stored; its evaluation's id, or None if there is news to store."""
     found = connection.execute(
         text("""
-            UPDATE host SET last_report_at = greatest(last_report_at, to_timestamp(:at)),
-                collected_at = to_timestamp(:collected_at)
+            UPDATE host SET last_report_at = to_timestamp(:at), collected_at = to_timestamp(:collected_at)
             WHERE id = :host_id AND content_digest = decode(:digest, 'hex') AND evaluation_id IS NOT NULL
-              AND last_report_at <= to_timestamp(:at)
+              AND (last_report_at <= to_timestamp(:at) OR last_report_at > now() + interval '1 hour')
             RETURNING evaluation_id
         """),
         {
@@ -37,13 +36,14 @@ def lock_host(connection: Connection, host_id: UUID, *, received_at: float) -> R
     """The stored host, locked against other reports of it until the transaction ends.
 
     `is_newer`: it stands for a report received after `received_at` (Unix seconds). PostgreSQL compares, for it
-    rounds to microseconds, and a report must not seem older than itself.
+    rounds to microseconds, and a report must not seem older than itself. A time that is still to come is that of a
+    server whose clock was wrong: nothing is older than that, or nothing would be stored until then.
     """
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:host_id, 0))"), {"host_id": str(host_id)})
     return connection.execute(
         text("""
             SELECT package_set_id, repository_set_id, section_digests, last_report_at,
-                last_report_at > to_timestamp(:at) AS is_newer
+                last_report_at > to_timestamp(:at) AND last_report_at <= now() + interval '1 hour' AS is_newer
             FROM host WHERE id = :host_id FOR UPDATE
         """),
         {"host_id": host_id, "at": received_at},

@@ -18,6 +18,7 @@ from patchbay_shared.tables.api import (
     host_approval,
     host_merge,
     host_removal,
+    host_token_revocation,
     user_account,
     user_session,
 )
@@ -100,6 +101,7 @@ __all__ = [
     "host_merge",
     "host_removal",
     "host_repository_choice",
+    "host_token_revocation",
     "job",
     "job_part",
     "kept_answer",

@@ -71,6 +71,15 @@ host_merge = Table(
     info={"writer": "api"},
 )
 
+host_token_revocation = Table(
+    "host_token_revocation",
+    metadata,
+    Column("host_id", Uuid, primary_key=True, comment="tokens that it got before are void; it may enrol again"),
+    Column("revoked_by", Text, nullable=False, comment="user name"),
+    at("revoked_at", now=True),
+    info={"writer": "api"},
+)
+
 host_approval = Table(
     "host_approval",
     metadata,
