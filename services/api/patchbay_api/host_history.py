@@ -9,6 +9,7 @@ from patchbay_shared.tables import package_event
 from sqlalchemy import Connection, RowMapping, select
 from werkzeug.exceptions import UnprocessableEntity
 
+from patchbay_api.conventions.lists import WholeList
 from patchbay_api.hosts import host_or_404
 from patchbay_api.paging import Key, Moment, Number, Page, PageQuery, fetch_page, page_of, text_field
 from patchbay_api.resource import Resource, context
@@ -105,7 +106,7 @@ class Module(Schema):
     profiles = fields.List(fields.String(), required=True)
 
 
-class Modules(Schema):
+class Modules(WholeList):
     """All of them."""
 
     items = fields.List(fields.Nested(Module), required=True)

@@ -10,6 +10,7 @@ from patchbay_shared.repositories import location, repository_id
 from patchbay_shared.tables import package, verdict
 from sqlalchemy import RowMapping
 
+from patchbay_api.conventions.lists import WholeList
 from patchbay_api.hosts import host_or_404
 from patchbay_api.paging import Key, Number, Page, PageQuery, fetch_page, page_of, query_field, text_field
 from patchbay_api.query.compile import condition_of
@@ -123,7 +124,7 @@ class HostRepository(Schema):
     changed_at = fields.AwareDateTime(required=True, allow_none=True)
 
 
-class HostRepositories(Schema):
+class HostRepositories(WholeList):
     """All repositories of a host, in its order."""
 
     items = fields.List(fields.Nested(HostRepository), required=True)

@@ -6,6 +6,7 @@ from marshmallow import Schema, fields
 from patchbay_shared.tables import lifecycle
 from sqlalchemy import select
 
+from patchbay_api.conventions.lists import WholeList
 from patchbay_api.hosts import PHASES
 from patchbay_api.paging import Key, Page, PageQuery, fetch_page, page_of, text_field
 from patchbay_api.resource import Resource, context
@@ -66,7 +67,7 @@ class ForecastTotal(Schema):
     repositories = fields.Integer(required=True, metadata={"description": "Third-party repositories, likewise."})
 
 
-class Forecast(Schema):
+class Forecast(WholeList):
     """What ends when."""
 
     totals = fields.List(fields.Nested(ForecastTotal), required=True)

@@ -10,6 +10,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from patchbay_shared.mirror_access import MirrorAccess
 
 from patchbay_api.auth import principal
+from patchbay_api.conventions.lists import WholeList
 from patchbay_api.resource import Resource, context
 from patchbay_api.store import mirrors as store
 
@@ -40,7 +41,7 @@ class Access(Schema):
     changed_at = fields.AwareDateTime(required=True)
 
 
-class Accesses(Schema):
+class Accesses(WholeList):
     """All of them."""
 
     items = fields.List(fields.Nested(Access), required=True)

@@ -10,6 +10,7 @@ from marshmallow import Schema, ValidationError, fields, validates_schema
 from patchbay_shared.messages import REPOSITORY_OPERATED, RepositoryOperated
 from werkzeug.exceptions import UnprocessableEntity
 
+from patchbay_api.conventions.lists import WholeList
 from patchbay_api.hosts import Requested
 from patchbay_api.resource import Resource, context
 from patchbay_api.store import mirrors as store
@@ -33,7 +34,7 @@ class MirrorState(Schema):
     checked_at = fields.AwareDateTime(required=True, allow_none=True)
 
 
-class Mirrors(Schema):
+class Mirrors(WholeList):
     """The mirrors of a repository, and which other repositories share its crawls."""
 
     items = fields.List(fields.Nested(MirrorState), required=True)
@@ -85,7 +86,7 @@ class LinkProposal(Schema):
     repositories = fields.List(fields.Nested(Candidate), required=True)
 
 
-class LinkProposals(Schema):
+class LinkProposals(WholeList):
     """All of them."""
 
     items = fields.List(fields.Nested(LinkProposal), required=True)

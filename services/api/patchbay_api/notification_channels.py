@@ -12,6 +12,7 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 from werkzeug.exceptions import UnprocessableEntity
 
 from patchbay_api.auth import principal
+from patchbay_api.conventions.lists import WholeList
 from patchbay_api.notifications import outbox
 from patchbay_api.notifications.senders import ChannelTarget, address_of, check_service, mail_url
 from patchbay_api.paging import STORABLE, Key, Number, Page, PageQuery, fetch_page, page_of
@@ -52,7 +53,7 @@ class ChannelMade(Channel):
     )
 
 
-class Channels(Schema):
+class Channels(WholeList):
     """All of them, by name."""
 
     items = fields.List(fields.Nested(Channel), required=True)

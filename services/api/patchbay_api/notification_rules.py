@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 from werkzeug.exceptions import UnprocessableEntity
 
 from patchbay_api.auth import principal
+from patchbay_api.conventions.lists import WholeList
 from patchbay_api.notifications.events import KINDS
 from patchbay_api.paging import STORABLE
 from patchbay_api.query.compile import condition_of
@@ -109,7 +110,7 @@ class Rule(Schema):
     changed_at = fields.AwareDateTime(required=True)
 
 
-class Rules(Schema):
+class Rules(WholeList):
     """All of them, by name."""
 
     items = fields.List(fields.Nested(Rule), required=True)

@@ -25,7 +25,16 @@ from werkzeug.exceptions import Forbidden, TooManyRequests, UnprocessableEntity
 from patchbay_api.auditing import Declared, denied, recorded
 from patchbay_api.auth import Principal, authenticate
 from patchbay_api.conventions.export import CONTENT_TYPES
-from patchbay_api.conventions.lists import SelectedPage, as_list, is_page, with_list_parameters, with_selected_fields
+from patchbay_api.conventions.lists import (
+    NoParameters,
+    SelectedList,
+    SelectedPage,
+    as_list,
+    is_list,
+    is_page,
+    with_list_parameters,
+    with_selected_fields,
+)
 from patchbay_api.conventions.repeats import RepeatHeader, claimed
 from patchbay_api.permissions import PERMISSIONS, PUBLIC, WITHOUT_ROLE
 from patchbay_api.scopes import ScopedDatabase
@@ -53,7 +62,9 @@ class _Blueprint(Blueprint):  # type: ignore[misc]  # flask-smorest ships no typ
 
     @staticmethod
     def _make_doc_response_schema(schema: Any) -> Any:
-        return {"anyOf": [schema, SelectedPage]} if isinstance(schema, Schema) and is_page(type(schema)) else schema
+        if not isinstance(schema, Schema) or not is_list(type(schema)):
+            return schema
+        return {"anyOf": [schema, SelectedPage if is_page(type(schema)) else SelectedList]}
 
 
 class Resource:
@@ -151,17 +162,22 @@ class Resource:
         if permission not in PERMISSIONS and permission not in WITHOUT_ROLE:
             raise TypeError(f"An endpoint must name a permission of permissions.py, not {permission!r}.")
         blueprint = self.blueprint
-        item = _item_of(answer) if query else None
-        if query and item:
-            query = with_list_parameters(query, item)
+        item = _item_of(answer)
+        own_query = query
+        if item:
+            query = with_list_parameters(query or NoParameters, item)
         repeatable = permission != PUBLIC and method != "GET"
         usual = _errors(method, rule, permission, body=body is not None, repeatable=repeatable)
         names = frozenset(field.data_key or name for name, field in query().fields.items()) if query else frozenset()
 
         def decorate(function: View) -> View:
-            view: Any = as_list(function, item, context) if item else function
+            view: Any = function
+            if item:
+                view = as_list(
+                    function if own_query else _without_first(function), item, context, paged=is_page(answer)
+                )
             declared = None
-            if method == "GET" and answer and not query:
+            if method == "GET" and answer and not own_query:
                 self._readers[rule] = (function, answer)
             if method != "GET":
                 declared = Declared(
@@ -173,7 +189,7 @@ class Resource:
             if query:
                 view = blueprint.arguments(query, location="query")(view)
             if repeatable:
-                view = blueprint.arguments(RepeatHeader, location="headers")(_without_header(view))
+                view = blueprint.arguments(RepeatHeader, location="headers")(_without_first(view))
             for content_type in CONTENT_TYPES.values() if item else ():
                 text = {"type": "string"}
                 view = blueprint.alt_response(status, schema=text, content_type=content_type, success=True)(view)
@@ -217,16 +233,18 @@ def _narrowed() -> Context:
 
 
 def _item_of(answer: type[Schema] | None) -> Schema | None:
-    if answer is None or not is_page(answer):
+    if answer is None or not is_list(answer):
         return None
     items: Any = answer._declared_fields["items"]
     item: Schema = items.inner.schema
     return item
 
 
-def _without_header(view: Callable[..., Any]) -> Callable[..., Any]:
+def _without_first(view: Callable[..., Any]) -> Callable[..., Any]:
+    """The view of which nothing wants to know the first of what was parsed."""
+
     @functools.wraps(view)
-    def without(_header: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+    def without(_parsed: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         return view(*args, **kwargs)
 
     return without

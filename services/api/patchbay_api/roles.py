@@ -8,6 +8,7 @@ from sqlalchemy import Connection, RowMapping
 from werkzeug.exceptions import Forbidden
 
 from patchbay_api.auth import principal
+from patchbay_api.conventions.lists import WholeList
 from patchbay_api.paging import text_field
 from patchbay_api.permissions import BUILT_IN_ROLES, PERMISSIONS
 from patchbay_api.problems import conflict
@@ -40,7 +41,7 @@ class Role(Schema):
     user_count = fields.Integer(required=True)
 
 
-class Roles(Schema):
+class Roles(WholeList):
     """All of them, the built-in ones first."""
 
     items = fields.List(fields.Nested(Role), required=True)
@@ -84,7 +85,7 @@ class PermissionShown(Schema):
     )
 
 
-class Permissions(Schema):
+class Permissions(WholeList):
     """All of them."""
 
     items = fields.List(fields.Nested(PermissionShown), required=True)

@@ -14,6 +14,7 @@ from patchbay_shared.queues import queue_depths
 from patchbay_shared.service import Context
 from patchbay_shared.settings import Settings, variable
 
+from patchbay_api.conventions.lists import WholeList
 from patchbay_api.resource import Resource, context
 from patchbay_api.store import attention
 from patchbay_api.store import trends as store
@@ -78,7 +79,7 @@ class Attention(Schema):
     examples = fields.List(fields.Nested(Example), required=True, metadata={"description": "The first ten."})
 
 
-class AttentionList(Schema):
+class AttentionList(WholeList):
     """All kinds that have any."""
 
     items = fields.List(fields.Nested(Attention), required=True)
@@ -95,7 +96,7 @@ class QueueState(Schema):
     )
 
 
-class Queues(Schema):
+class Queues(WholeList):
     """All of them."""
 
     items = fields.List(fields.Nested(QueueState), required=True)
@@ -132,7 +133,7 @@ class Setting(Schema):
     meaning = fields.String(required=True)
 
 
-class SettingList(Schema):
+class SettingList(WholeList):
     """All of them, in the order of the documentation."""
 
     items = fields.List(fields.Nested(Setting), required=True)

@@ -71,9 +71,23 @@ def exported(
         finally:
             snapshot.close()
 
-    response = Response(stream_with_context(body()), mimetype=CONTENT_TYPES[format_])
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}.{format_}"'
+    response = _attached(Response(stream_with_context(body())), format_, name)
     response.call_on_close(snapshot.close)
+    return response
+
+
+def exported_whole(rows: Sequence[Mapping[str, Any]], *, format_: str, columns: Sequence[str], name: str) -> Response:
+    """The rows of a list that has no pages."""
+    if format_ == "csv":
+        body = _csv([dict.fromkeys(columns)], columns, header=True) + _csv(rows, columns)
+    else:
+        body = _ndjson(rows, columns)
+    return _attached(Response(body), format_, name)
+
+
+def _attached(response: Response, format_: str, name: str) -> Response:
+    response.mimetype = CONTENT_TYPES[format_]
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}.{format_}"'
     return response
 
 

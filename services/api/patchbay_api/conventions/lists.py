@@ -9,7 +9,7 @@ from marshmallow import Schema, fields, validate
 from patchbay_shared.service import Context
 from werkzeug.exceptions import UnprocessableEntity
 
-from patchbay_api.conventions.export import CONTENT_TYPES, exported
+from patchbay_api.conventions.export import CONTENT_TYPES, exported, exported_whole
 
 _JSON = "application/json"
 
@@ -23,6 +23,32 @@ SelectedPage = Schema.from_dict(
     name="SelectedPage",
 )
 """A page whose rows have only the fields that `fields` names."""
+
+
+SelectedList = Schema.from_dict(
+    {
+        "fields": fields.List(fields.String(), required=True, metadata={"description": "Those that were asked for."}),
+        "items": fields.List(fields.Dict(keys=fields.String()), required=True),
+    },
+    name="SelectedList",
+)
+"""A whole list whose rows have only the fields that `fields` names."""
+
+
+class WholeList(Schema):
+    """A list that is answered without pages: it is only as long as what is configured, or as one host has.
+
+    Its rows are its `items`.
+    """
+
+
+class NoParameters(Schema):
+    """Of a list that takes only what all lists take."""
+
+
+def is_list(answer: type[Schema] | None) -> bool:
+    """Whether an answer is a list of things, in pages or whole."""
+    return is_page(answer) or (answer is not None and issubclass(answer, WholeList))
 
 
 def is_page(answer: type[Schema] | None) -> bool:
@@ -51,7 +77,9 @@ def with_list_parameters(query: type[Schema], item: Schema) -> type[Schema]:
     return type(query.__name__, (query,), {"__doc__": query.__doc__, **more})
 
 
-def as_list(view: Callable[..., Any], item: Schema, context: Callable[[], Context]) -> Callable[..., Any]:
+def as_list(
+    view: Callable[..., Any], item: Schema, context: Callable[[], Context], *, paged: bool
+) -> Callable[..., Any]:
     """The view of a list, given its loaded parameters; answers a page or streams an export."""
 
     @functools.wraps(view)
@@ -62,6 +90,9 @@ def as_list(view: Callable[..., Any], item: Schema, context: Callable[[], Contex
             g.selected_fields = selected
             return view(query, *args, **kwargs)
         name = request.path.rstrip("/").rpartition("/")[2]
+        if not paged:
+            rows = item.dump(view(query, *args, **kwargs)["items"], many=True)
+            return exported_whole(rows, format_=wanted, columns=selected or _names(item), name=name)
         return exported(
             context(),
             lambda: view(dict(query), *args, **kwargs),
