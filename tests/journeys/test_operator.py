@@ -145,7 +145,8 @@ def test_a_dead_letter_is_replayed(place: Place, page: Page) -> None:
     with psycopg.connect(f"postgresql://postgres@/patchbay?host={socket}") as connection:
         connection.execute(
             "INSERT INTO dead_letter (queue, routing_key, headers, body, error, attempts, first_at, last_at)"
-            " VALUES ('update-engine.operator', 'evaluation.requested', '{}', %s, 'deadlock detected', 3, now(), now())",
+            " VALUES ('update-engine.operator', 'evaluation.requested', '{}', %s, 'deadlock detected', 3,"
+            " now(), now())",
             (body,),
         )
 
