@@ -400,6 +400,21 @@ def test_only_documents_that_the_list_says_changed_are_fetched(suse: Room, site:
     assert suse.rows("SELECT evr FROM advisory_fix ORDER BY 1") == [("1.0-2.1",), ("1.0-9.1",)]
 
 
+def test_a_document_that_the_list_no_longer_has_is_withdrawn(suse: Room, site: Site) -> None:
+    """With its fixes, and the engine is told whose."""
+    suse.crawl("suse-csaf")
+    suse.changes()
+    site.bodies["/csaf/changes.csv"] = b'"suse-su-2024_2-1.json","2024-01-02T00:00:00+00:00"\n'
+    site.requests.clear()
+
+    suse.crawl("suse-csaf")
+
+    assert site.requests == [("/csaf/changes.csv", 200)]
+    assert suse.rows("SELECT name FROM advisory") == [("SUSE-SU-2024:2-1",)]
+    assert suse.changes() == [("12.5", ["tool"])]
+    assert suse.rows("SELECT record_count, state FROM errata_source WHERE name = 'suse-csaf'") == [(1, "ok")]
+
+
 def test_a_bad_or_missing_document_is_put_aside_and_the_others_stored(suse: Room, site: Site) -> None:
     """With its place and reason in the source's status; the list goes on behind it."""
     site.bodies["/csaf/suse-su-2024_1-1.json"] = b"<html>moved</html>"

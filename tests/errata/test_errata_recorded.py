@@ -6,6 +6,7 @@ import io
 import lzma
 import tarfile
 from collections.abc import Callable, Iterable
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,63 @@ def test_every_recorded_updateinfo_is_read_into_the_one_model(shared: Path, fold
     assert len(found) == UPDATEINFO[folder]
     assert [each.id for each in found if each.issued_at is None] == []
     assert all(fix.key() is not None for each in found for fix in each.fixes)
+
+
+READ_TOGETHER = (
+    "updateinfo-*/*updateinfo*.xml*", "osv/AlmaLinux/advisories.tar.xz", "osv/*/*-*.json", "cve/cves/*/*/*.json",
+    "cve/vulnrichment/*.json", "ubuntu/osv/*/*.json*",
+)  # fmt: skip
+"""What the tests above read a folder at a time, and the one below."""
+NOT_READ = {
+    "*.md": "text about the recordings",
+    "suse/csaf/LICENSE": "a licence",
+    "repo-*": "repositories: tests/repo_sync/test_sync_recorded.py and the tests of the formats",
+    "cve/cves/delta*.json*": "logs of changes: test_errata_crawl.py follows one",
+    "debian/dsa.rdf": "headlines of what the DSA list has whole",
+    "debian/salsa-excerpt/data/C*/list": "the tracker's own input; its JSON says the same",
+    "debian/salsa-excerpt/data/DTSA/list": "an excerpt of the list of Debian's testing security, ended in 2008",
+    "epss/redistributed/*": "columns of a redistributor, without the model's version",
+    "gentoo/metadata/glsa/*": "some of the files that are in the archive",
+    "kev/known_exploited_vulnerabilities.csv": "what the JSON has",
+    "kev/known_exploited_vulnerabilities_schema.json": "a schema",
+    "lifecycle/debian-security-support/*": "packages, not releases",
+    "lifecycle/endoflife.date/*": "third hand: `lifecycle.csv` names the publishers' own pages",
+    "lifecycle/osinfo-db/*": "third hand",
+    "osv/SUSE/all.json": "a list of ids",
+    "redhat/csaf/advisories/archive_latest.txt": "the name of an archive",
+    "redhat/csaf/advisories/deletions.csv": "Red Hat's CSAF is not crawled",
+    "redhat/hydra/*": "the Security Data API says what CSAF says",
+    "redhat/repository-to-cpe.json.xz": "a map of CPE names, which nothing is matched by",
+    "rocky/supported_products_rpm_repomds.csv": "a list of repositories, each of which hosts name",
+    "suse/csaf/index.txt.xz": "paths that changes.csv has with times",
+    "suse/cvrf1.2/*": "the form before CSAF",
+    "ubuntu/api/*": "pages of the notice database",
+    "ubuntu/cve-tracker/*": "the source of the notices",
+    "ubuntu/vex/*": "says what the notices say",
+    "updateinfo-amazon/extras-catalog.json.xz": "topics of Amazon Linux 2, each a repository of its own",
+    "updateinfo-amazon/mirrors_linux1.txt": "a mirror list",
+    "updateinfo-opensuse/10.2-updates-subset/*": "patches.xml, given up in 2007 for updateinfo",
+}
+
+
+def test_every_recorded_file_is_read_or_said_why_not(shared: Path) -> None:
+    """A new recording fails here until somebody reads it; an excuse without a file is one too many."""
+    root = shared / "feeds"
+    files = {str(file.relative_to(root)) for file in root.rglob("*") if file.is_file()}
+    read = {path for path, _, _ in WHOLE}
+    patterns = [*READ_TOGETHER, *NOT_READ]
+
+    unlisted = [each for each in files - read if not any(fnmatch(each, pattern) for pattern in patterns)]
+    useless = [pattern for pattern in patterns if not any(fnmatch(each, pattern) for each in files)]
+
+    assert (sorted(unlisted), useless, sorted(read - files)) == ([], [], [])
+
+
+def test_ubuntus_osv_records_are_read(shared: Path) -> None:
+    """Of CVEs and of notices."""
+    files = sorted((shared / "feeds/ubuntu/osv").rglob("*.json*"))
+
+    assert [len(list(osv.document(_plain(file)))) for file in files] == [1, 1, 1]
 
 
 def _plain(path: Path) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from patchbay_errata.advisory import Fix, Rejected, level
-from patchbay_errata.lifecycle import codename_of, distro_info, small_table
+from patchbay_errata.lifecycle import codename_of, distro_info, repository_table, small_table
 from patchbay_errata.sources import alma, arch, centos, csaf, cve, debian, exploits, gentoo, osv, rocky, ubuntu
 from patchbay_errata.sources.cvss_metric import best
 from patchbay_shared.errors import InvalidInput
@@ -295,6 +295,7 @@ def test_release_calendars_give_the_end_of_free_support() -> None:
 def test_the_small_table_says_where_each_row_is_from() -> None:
     """Every row names its source, and numbered releases their codenames."""
     assert all(each.source for each in small_table())
+    assert all(each.source.startswith("https://") and each.ends_on for each in repository_table())
     assert (codename_of("debian", "6.0"), codename_of("ubuntu", "22.04")) == ("squeeze", "jammy")
 
 

@@ -67,6 +67,8 @@ class _Fetched(msgspec.Struct):
     """Documents that the next crawls are for."""
     gone: list[tuple[str, str]] = []
     """Documents that could not be fetched, and why."""
+    listed: frozenset[str] = frozenset()
+    """Of a list of everything that there is: its paths. What is no longer among them was withdrawn."""
 
 
 class Crawler:
@@ -113,7 +115,7 @@ class Crawler:
         ):
             fetch = self._fetch_pages if feed.paged else self._fetch_listed if feed.listed else self._fetch
             fetched = fetch(fetcher, feed, row, Path(folder))
-            if fetched is None or not (fetched.paths or fetched.gone):
+            if fetched is None or not (fetched.paths or fetched.gone or fetched.listed):
                 with self._database.transaction() as connection:
                     sources_table.finish_unchanged(
                         connection,
@@ -185,7 +187,10 @@ class Crawler:
         if row.current and listing.sha256 == row.sha256:
             return fetched
         since = moment(cursor) if cursor else None
-        due = sorted((at, path) for path, at in feed.listed(listing.data) if since is None or at > since)
+        entries = feed.listed(listing.data)
+        if feed.path_of is not None:
+            fetched.listed = frozenset(path for path, _ in entries)
+        due = sorted((at, path) for path, at in entries if since is None or at > since)
         batch = [each for n, each in enumerate(due) if n < _DOCUMENTS or each[0] == due[_DOCUMENTS - 1][0]]
         base = feed.url.rpartition("/")[0]
         for number, (at, path) in enumerate(batch):
@@ -214,6 +219,8 @@ class Crawler:
                 outcome = _ADDING[feed.kind](connection, feed.name, records)
             else:
                 outcome = _STORES[feed.kind](connection, feed.name, records)
+            if feed.path_of is not None:
+                store.withdraw_unlisted(connection, feed.name, feed.path_of, fetched.listed, outcome)
             if rejected.count and not outcome.record_count:
                 raise InvalidInput(f"No record of {feed.name} can be read; the first: {rejected.samples[0][1]}")
             sources_table.finish_stored(

@@ -36,6 +36,8 @@ class Feed(msgspec.Struct, frozen=True):
     paged: bool = False
     listed: Callable[[bytes], list[tuple[str, datetime]]] | None = None
     """Reads the document at `url` as a list of others: paths beside it, and when each changed."""
+    path_of: Callable[[str], str] | None = None
+    """Where such a list names everything that there is: the path of an advisory by its name."""
 
 
 def _cve_document(stream: BinaryIO, rejected: Rejected) -> Iterator[Record]:
@@ -109,6 +111,7 @@ def known_feeds(this_year: int) -> list[Feed]:
             "https://ftp.suse.com/pub/projects/security/csaf/changes.csv",
             _whole(csaf.document),
             listed=csaf.changes,
+            path_of=csaf.path_of,
         ),
         *(Feed(name, "oval", url, oval.definitions, every_seconds=12 * _HOUR) for name, url in _oval()),
         *(

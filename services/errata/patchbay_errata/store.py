@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -333,6 +333,25 @@ def _replace(
             connection.execute(text(f"DELETE {missing}"))
             outcome.removed_count = gone
     return outcome
+
+
+def withdraw_unlisted(
+    connection: Connection, source: str, path_of: Callable[[str], str], listed: Container[str], outcome: Outcome
+) -> None:
+    """Delete advisories whose documents a source no longer lists; suddenly many are kept. Adds to `outcome`."""
+    rows = connection.execute(text("SELECT id, name FROM advisory WHERE source = :source"), {"source": source}).all()
+    gone = [row.id for row in rows if path_of(row.name) not in listed]
+    outcome.record_count = len(rows)
+    if _suspicious(len(gone), len(rows)):
+        outcome.kept_count = len(gone)
+        return
+    withdrawn: Touched = {}
+    _touch(withdrawn, _remove(connection, gone))
+    outcome.generations |= _raise_generations(connection, withdrawn)
+    for key, names in withdrawn.items():
+        outcome.touched.setdefault(key, set()).update(names)
+    outcome.removed_count += len(gone)
+    outcome.record_count -= len(gone)
 
 
 def _suspicious(gone: int, known: int) -> bool:

@@ -224,3 +224,12 @@ def changes(data: bytes) -> list[tuple[str, datetime]]:
     if not found:
         raise InvalidInput("The list of changed CSAF documents is empty.")
     return found
+
+
+def path_of(name: str) -> str:
+    """The path of an advisory's document: CSAF 2.0, section 5.1.
+
+    >>> path_of("SUSE-SU-2024:1-1")
+    'suse-su-2024_1-1.json'
+    """
+    return f"{re.sub('[^+a-z0-9-]+', '_', name.lower())}.json"
