@@ -422,6 +422,7 @@ class AptPaths:
     def __init__(self, host: Host) -> None:
         self.path = {name: default for name, _, default in self.NAMES}
         self.default_release: Optional[str] = None
+        self.check_valid_until: Optional[bool] = None
         self.architectures: List[str] = []
         environment = {}
         with tempfile.NamedTemporaryFile("w", suffix=".conf") as redirect:
@@ -445,6 +446,8 @@ class AptPaths:
             option, value = unquote(option), unquote(value)
             if option == "APT::Default-Release":
                 self.default_release = value or None
+            elif option.lower() == "acquire::check-valid-until":
+                self.check_valid_until = truth(value)
             elif option == "APT::Architecture":
                 native = value
             elif option.startswith("APT::Architectures::") and value:
@@ -600,6 +603,7 @@ ONE_LINE_FIELDS = {
     "arch-": "architectures-remove",
     "signed-by": "signed-by",
     "trusted": "trusted",
+    "check-valid-until": "check-valid-until",
 }
 
 
@@ -702,6 +706,7 @@ def deb_repositories(host: Host, paths: AptPaths, architectures: List[str]) -> L
     for fields in apt_sources(host, paths):
         enabled = truth(fields.get("enabled", ""), default=True)
         trusted = truth(fields.get("trusted", ""))
+        expires = truth(fields.get("check-valid-until", ""), default=paths.check_valid_until)
         signed_by = clip(fields.get("signed-by", "").strip("\n"), DOCUMENT)
         arch = source_architectures(fields, native, architectures)
         uris = [fields["uris"]] if "one-uri" in fields else fields.get("uris", "").split()
@@ -709,7 +714,7 @@ def deb_repositories(host: Host, paths: AptPaths, architectures: List[str]) -> L
             places = apt_mirrors(host, configured.replace("$(ARCH)", native))
             uri = places[0]
             for suite in fields.get("suites", "").replace("$(ARCH)", native).split():
-                key = (uri.rstrip("/"), suite, enabled, tuple(arch), signed_by, trusted)
+                key = (uri.rstrip("/"), suite, enabled, tuple(arch), signed_by, trusted, expires)
                 record = merged.get(key)
                 if record is None:
                     release = release_fields(host, paths.path["lists"], configured, suite)
@@ -728,6 +733,7 @@ def deb_repositories(host: Host, paths: AptPaths, architectures: List[str]) -> L
                         "security": is_security_suite(suite, release),
                         "signed_by": signed_by,
                         "trusted": trusted,
+                        "check_valid_until": expires,
                     }
                 for component in fields.get("components", "").split():
                     if clip(component) not in record["components"]:

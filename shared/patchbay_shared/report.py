@@ -116,6 +116,8 @@ class ReportRepository(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the client says of it; None if its tools have no such notion."""
     signed_by: Document | None = None
     trusted: bool | None = None
+    check_valid_until: bool | None = None
+    """apt: false where the host takes Release files past their Valid-Until."""
     gpgcheck: bool | None = None
 
     @property

@@ -169,7 +169,7 @@ class Settings:
     refuse_unchecked_sources: bool = _setting(
         False,
         "Refuse repositories that some host reads without checking signatures (trusted=yes, gpgcheck=0), unless their"
-        " signature can be verified here.",
+        " signature can be verified here; and those past their Valid-Until, whatever hosts accept.",
     )
 
     @property

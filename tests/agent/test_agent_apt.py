@@ -153,14 +153,15 @@ def test_a_one_line_source_is_read_with_its_options(apt_tree: Any) -> None:
         "/etc/apt/sources.list",
         "# deb http://a.test/off stable main\n"
         "deb-src http://a.test/debian stable main\n"
-        "deb [arch=amd64,arm64 signed-by=/usr/share/keyrings/a.gpg trusted=yes] http://a.test/debian stable "
-        "main contrib # mine\n",
+        "deb [arch=amd64,arm64 signed-by=/usr/share/keyrings/a.gpg trusted=yes check-valid-until=no] "
+        "http://a.test/debian stable main contrib # mine\n",
     )
 
     [found] = repositories(apt_tree)
 
     assert (found.urls, found.suite, found.components) == (["http://a.test/debian"], "stable", ["main", "contrib"])
     assert (found.arch, found.signed_by, found.trusted) == (["amd64", "arm64"], "/usr/share/keyrings/a.gpg", True)
+    assert found.check_valid_until is False
 
 
 def test_every_uri_and_suite_of_a_stanza_is_a_repository(apt_tree: Any) -> None:

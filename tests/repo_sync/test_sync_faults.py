@@ -166,6 +166,36 @@ def test_an_expired_release_is_untrusted(world: Any, stored: Any) -> None:
     assert_old_generation(world, "untrusted", "expired on 2026-11-20 11:00")
 
 
+@pytest.mark.parametrize(("refused", "state"), [(False, "ok"), (True, "untrusted")])
+def test_hosts_may_read_what_expired_and_the_operator_may_refuse_it(
+    world: Any, apt_mirror: Any, refused: bool, state: str
+) -> None:
+    """check-valid-until=no, as snapshots of old archives need it."""
+    world.configure(refuse_unchecked_sources=refused)
+    apt_mirror.fields["Valid-Until"] = "Fri, 20 Nov 2026 11:00:00 UTC"
+    apt_mirror.publish()
+    world.refer(apt_mirror.source(check_valid_until=False), MAIN)
+
+    world.sync()
+    world.sync()
+
+    row = world.repository()
+    assert (row["state"], bool(world.packages())) == (state, not refused)
+    assert "expired on 2026-11-20 11:00" in row["message"]
+
+
+def test_one_host_alone_does_not_end_the_expiry(world: Any, apt_mirror: Any) -> None:
+    """Whoever owns it could hold updates back from all others."""
+    apt_mirror.fields["Valid-Until"] = "Fri, 20 Nov 2026 11:00:00 UTC"
+    apt_mirror.publish()
+    world.refer(apt_mirror.source(check_valid_until=False), MAIN)
+    world.refer(apt_mirror.source(), ("main", "i386"))
+
+    world.sync()
+
+    assert (world.repository()["state"], world.packages()) == ("untrusted", [])
+
+
 def test_a_release_that_expires_while_unchanged_is_untrusted(world: Any, stored: Any) -> None:
     """A mirror that nobody updates any more answers "not modified" for ever."""
     stored.fields["Valid-Until"] = "Fri, 27 Nov 2026 11:00:00 UTC"

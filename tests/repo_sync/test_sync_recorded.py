@@ -1,9 +1,11 @@
 """Every recorded repository, synced over HTTP through the mirror map, counted by other people's readers."""
 
+import io
 import re
 import tarfile
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -223,3 +225,54 @@ def test_the_recorded_suite_of_the_debian_archive_is_stored_and_excerpts_are_not
     }
     [counted] = [n for n in _counts(recorded).values() if n]
     assert counted == _deb_count([root / "debian/dists/bookworm-updates/main/binary-amd64/Packages"])
+
+
+ENTRIES = ("InRelease", "Release", "repomd.xml", "content", "*.db", "*md5-cache*", "*repomd__*.xml")
+"""Names of what a repository begins with."""
+SYNCED = {
+    "oracle/repos/apt/*/dists/*/*Release": "apt",
+    "oracle/repos/apt/flat/Release": "flat",
+    "oracle/repos/rpm/*/repodata/repomd.xml": "rpm-md",
+    "oracle/repos/susetags/openSUSE-11.1/content": "susetags",
+    "oracle/repos/pacman/*/os/x86_64/*.db": "pacman",
+    "feeds/repo-apt/*/dists/*/*Release": "apt, excerpts refused",
+    "feeds/repo-rpmmd/*/repodata/repomd.xml": "rpm-md whose files are missing",
+    "feeds/repo-susetags/openSUSE-11.1/content": "susetags",
+    "feeds/repo-arch/*.db": "pacman",
+    "feeds/repo-gentoo/metadata-md5-cache.tar.xz": "gentoo",
+    "feeds/repo-rpmmd/rocky-8.7/*repomd__*.xml": "a repomd.xml under another name: test_formats_rpmmd.py",
+}
+"""Each by the test above that syncs it, or the reason why none can."""
+
+
+def test_every_recorded_repository_is_synced_or_said_why_not(shared: Path) -> None:
+    """A new recording fails here until somebody syncs it."""
+    found = {
+        str(file.relative_to(shared))
+        for folder in (shared / "oracle/repos", *(shared / "feeds").glob("repo-*"))
+        for name in ENTRIES
+        for file in folder.rglob(name)
+        if file.is_file()
+    }
+
+    assert found
+    assert sorted(each for each in found if not any(fnmatch(each, pattern) for pattern in SYNCED)) == []
+    assert [pattern for pattern in SYNCED if not any(fnmatch(each, pattern) for each in found)] == []
+
+
+def test_the_recorded_gentoo_cache_is_stored_as_tar_counts_it(recorded: World, shared: Path) -> None:
+    """One package an ebuild, but the live ones, which say so by their version or in words."""
+    archive = shared / "feeds/repo-gentoo/metadata-md5-cache.tar.xz"
+    with tarfile.open(archive) as tar:
+        ebuilds = {member.name: (tar.extractfile(member) or io.BytesIO()).read() for member in tar if member.isfile()}
+    live = [
+        name for name, text in ebuilds.items()
+        if re.search(r"[-.]9{4,}(-r\d+)?$", name) or re.search(rb"^PROPERTIES=.*\blive\b", text, re.M)
+    ]  # fmt: skip
+    number = recorded.refer(ReportRepository(id="gentoo", type="gentoo", urls=[_url(shared, archive)]))
+
+    recorded.sync()
+
+    assert _failures(recorded) == []
+    assert (len(ebuilds), len(live)) == (1_243, 69)
+    assert _counts(recorded) == {number: len(ebuilds) - len(live)}

@@ -56,6 +56,8 @@ class Repository(msgspec.Struct, frozen=True):
     """What is stored was not crawled: it is what hosts report as available."""
     unchecked: bool = False
     """Some host reads it without checking signatures (trusted=yes, gpgcheck=0)."""
+    unexpiring: bool = False
+    """Every source that names it takes what is past its Valid-Until (check-valid-until=no)."""
 
 
 class Mirror(msgspec.Struct, frozen=True):
@@ -229,6 +231,8 @@ def lease(
                 failure_count, state, message, published_at, reported_at IS NOT NULL AS reported,
                 (SELECT bool_or(f.definition @> '{{"trusted": true}}' OR f.definition @> '{{"gpgcheck": false}}')
                  FROM repository_reference f WHERE f.repository_id = repository.id) AS unchecked,
+                (SELECT bool_and(f.definition @> '{{"check_valid_until": false}}')
+                 FROM repository_reference f WHERE f.repository_id = repository.id) AS unexpiring,
                 (SELECT f.definition::text FROM repository_reference f WHERE f.repository_id = repository.id
                  ORDER BY f.first_seen_at, f.component, f.architecture LIMIT 1) AS definition
         """),
@@ -252,6 +256,7 @@ def lease(
         published_at=row.published_at,
         reported=row.reported,
         unchecked=bool(row.unchecked),
+        unexpiring=bool(row.unexpiring),
         definition=msgspec.json.decode(row.definition, type=ReportRepository)
         if row.definition  # no host names it any more
         else ReportRepository(id=row.suite or row.name, type=row.type, urls=[row.url], suite=row.suite),

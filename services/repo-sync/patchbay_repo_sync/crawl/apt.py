@@ -30,12 +30,12 @@ def crawl(visit: Visit) -> NewGeneration | None:
             raise
         return _without_release(visit)
     if entry is None or visit.is_stored(entry[0].sha256):
-        _refuse_expired(visit, visit.repository.release)
+        _expiry(visit, visit.repository.release)
         return None
     document, path = entry
     verified = _verified(visit, document, path)
     release = apt.parse_release(verified.data)
-    _refuse_expired(visit, release.info)
+    expiry = _expiry(visit, release.info)
     published_at = _time(release.info.date)
     visit.refuse_older(published_at, "The Release file")
     indexes = sorted(_changed_indexes(visit, release), key=lambda each: each.key)
@@ -47,7 +47,7 @@ def crawl(visit: Visit) -> NewGeneration | None:
         release=release.info,
         security=layout.says_security(release.info),
         verified_by=verified.fingerprint,
-        note=verified.note,
+        note=" ".join(filter(None, (verified.note, expiry))),
         published_at=published_at,
     )
 
@@ -119,13 +119,15 @@ def _verified(visit: Visit, document: Document, path: str) -> Verified:
     return visit.verified(document.data, path, signature=signature, clear_signed=clear_signed)
 
 
-def _refuse_expired(visit: Visit, release: ReleaseInfo | None) -> None:
+def _expiry(visit: Visit, release: ReleaseInfo | None) -> str:
+    """What is to be said of a Release file that expired and that hosts take all the same. Raises Untrusted."""
     until = _time(release.valid_until) if release else None
-    if until and until < visit.now:
-        raise Untrusted(
-            f"The Release file of {shown(visit.mirror.url)} expired on {until:%Y-%m-%d %H:%M} UTC, "
-            "so hosts refuse it too: the mirror is no longer updated."
-        )
+    if until is None or until >= visit.now:
+        return ""
+    expired = f"The Release file of {shown(visit.mirror.url)} expired on {until:%Y-%m-%d %H:%M} UTC"
+    if visit.repository.unexpiring and not visit.settings.refuse_unchecked_sources:
+        return f"{expired}, which its hosts do not check (check-valid-until=no)."
+    raise Untrusted(f"{expired}, so hosts refuse it too: the mirror is no longer updated.")
 
 
 def _time(text: str) -> datetime | None:
