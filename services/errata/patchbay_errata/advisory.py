@@ -8,6 +8,7 @@ what it should be (another format, damaged, truncated).
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -61,9 +62,11 @@ class Fix(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     def key(self) -> bytes | None:
         """Sort key of `evr`; None if there is none, or none that can be compared. Raises InvalidVersion."""
         scheme = SCHEMES.get(self.ecosystem, "rpm")
-        return evr_key(scheme, self.evr) if self.evr and scheme is not None else None
+        return sort_key(scheme, self.evr) if self.evr and scheme is not None else None
 
 
+sort_key = lru_cache(maxsize=16_384)(evr_key)
+"""A fix is checked first and stored later, and one version fixes many packages."""
 SCHEMES: dict[str, Literal["deb", "rpm", "alpm"] | None] = {
     "debian": "deb",
     "ubuntu": "deb",

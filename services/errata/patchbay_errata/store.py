@@ -2,13 +2,14 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Container, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, Self
 
 import msgspec
 from patchbay_shared.db import driver
 from patchbay_shared.errors import InvalidInput
-from patchbay_shared.versions import evr_key
 from sqlalchemy import Connection, text
 
 from patchbay_errata.advisory import (
@@ -19,6 +20,7 @@ from patchbay_errata.advisory import (
     Fix,
     KnownExploited,
     Lifecycle,
+    sort_key,
 )
 from patchbay_errata.sources.cvss_metric import best
 
@@ -42,6 +44,8 @@ _CVE = (
 
 Touched = dict[tuple[str, str], set[str]]
 """(ecosystem, distribution release) to the names of packages whose security fixes changed."""
+_Batch = list[tuple[int, int, int, Advisory]]
+"""Key, part, digest, record."""
 _FixKey = tuple[str, ...]
 """Advisory, ecosystem, distribution release, package, kind, arch, module, version."""
 
@@ -76,28 +80,30 @@ def store_advisories(
 
     With `announce` off nobody is to be told: neither are generations raised nor packages named.
 
-    A record that repeats an id is stored beside the first as its next part.
+    A record that repeats an id is stored beside the first as its next part. `records` must not use the connection:
+    while some are read, those before are written.
     """
     rows = connection.execute(text("SELECT id, digest FROM advisory WHERE source = :source"), {"source": source})
     known: dict[int, int] = {row.id: row.digest for row in rows}
     outcome = Outcome()
     seen: set[int] = set()
     parts: Counter[str] = Counter()
-    batch: list[tuple[int, int, int, Advisory]] = []
-    for record in records:
-        parts[record.id] = part = parts[record.id] + 1
-        if part > _MAX_PARTS:
-            raise InvalidInput(f"The feed repeats the id {record.id[:80]!r} more than {_MAX_PARTS} times.")
-        number = _digest(f"{source}\0{record.id}\0{part}".encode())
-        seen.add(number)
-        digest = _digest(msgspec.msgpack.encode(record))
-        if known.get(number) == digest:
-            continue
-        batch.append((number, part, digest, record))
-        if len(batch) >= _BATCH:
-            _write(connection, source, batch, known, outcome)
-            batch.clear()
-    _write(connection, source, batch, known, outcome)
+    batch: _Batch = []
+    with _Writer(connection, source, known, outcome) as writer:
+        for record in records:
+            parts[record.id] = part = parts[record.id] + 1
+            if part > _MAX_PARTS:
+                raise InvalidInput(f"The feed repeats the id {record.id[:80]!r} more than {_MAX_PARTS} times.")
+            number = _digest(f"{source}\0{record.id}\0{part}".encode())
+            seen.add(number)
+            digest = _digest(msgspec.msgpack.encode(record))
+            if known.get(number) == digest:
+                continue
+            batch.append((number, part, digest, record))
+            if len(batch) >= _BATCH:
+                writer.write(batch)
+                batch = []
+        writer.write(batch)
     outcome.record_count = len(seen if whole else seen | known.keys())
     if whole:
         gone = [number for number in known if number not in seen]
@@ -112,10 +118,36 @@ def store_advisories(
     return outcome
 
 
+class _Writer:
+    """Writes one batch while the next is read: PostgreSQL works on one processor, the parser on another."""
+
+    def __init__(self, connection: Connection, source: str, known: dict[int, int], outcome: Outcome) -> None:
+        self._write = partial(_write, connection, source, known=known, outcome=outcome)
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._writing: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def write(self, batch: _Batch) -> None:
+        """Begin with a batch once the one before is written; raises what that one raised."""
+        self._wait()
+        self._writing = self._pool.submit(self._write, batch)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._pool.shutdown()
+        if kind is None:
+            self._wait()
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+
+
 def _write(
     connection: Connection,
     source: str,
-    batch: Sequence[tuple[int, int, int, Advisory]],
+    batch: _Batch,
     known: dict[int, int],
     outcome: Outcome,
 ) -> None:
@@ -157,7 +189,7 @@ def _write(
 
 def _fix_row(fix: Fix, status: str) -> tuple[Any, ...]:
     scheme = SCHEMES.get(fix.ecosystem, "rpm")
-    introduced = evr_key(scheme, fix.introduced) if fix.introduced and scheme else None
+    introduced = sort_key(scheme, fix.introduced) if fix.introduced and scheme else None
     available = status == "final"
     return (
         fix.ecosystem, fix.distro_release, fix.package, fix.kind, fix.arch, fix.module, fix.pocket,
