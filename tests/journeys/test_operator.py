@@ -53,7 +53,8 @@ def page(place: Place) -> Iterator[Page]:
     """A window in which the administrator has signed in."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        opened = browser.new_page(base_url=place.up.url, viewport={"width": 1440, "height": 1000})
+        windows = browser.new_context(base_url=place.up.url, viewport={"width": 1440, "height": 1000})
+        opened = windows.new_page()
         opened.set_default_timeout(PATIENCE_MS)
         expect.set_options(timeout=PATIENCE_MS)
         opened.goto("/sign-in")
@@ -144,15 +145,14 @@ def test_a_dead_letter_is_replayed(place: Place, page: Page) -> None:
     socket = (place.up.folder / "data" / "postgres" / "postmaster.pid").read_text().splitlines()[4]
     with psycopg.connect(f"postgresql://postgres@/patchbay?host={socket}") as connection:
         connection.execute(
-            "INSERT INTO dead_letter (queue, routing_key, headers, body, error, attempts, first_at, last_at)"
-            " VALUES ('update-engine.operator', 'evaluation.requested', '{}', %s, 'deadlock detected', 3,"
-            " now(), now())",
+            "INSERT INTO dead_letter (queue, routing_key, headers, body, error, attempts, first_at, last_at) VALUES"
+            " ('update-engine.operator', 'evaluation.requested', '{}', %s, 'deadlock detected', 3, now(), now())",
             (body,),
         )
 
     page.goto("/dead-letters")
-    page.get_by_role("link", name="evaluation.requested").first.click()
-    page.get_by_text("deadlock detected").wait_for()
+    page.get_by_role("link", name="deadlock detected").click()
+    page.get_by_role("heading", name="What went wrong").wait_for()
     page.get_by_role("button", name="Replay").click()
     page.get_by_role("dialog").get_by_role("button", name="Replay").click()
     page.get_by_text("1 message will be handled again").wait_for()
