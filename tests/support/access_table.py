@@ -59,6 +59,8 @@ GET /lifecycles                                    viewer
 GET /lifecycles/forecast                           viewer
 GET /me                                            signed-in
 POST /me/password                                  person
+GET /me/preferences                                person
+PATCH /me/preferences                              person
 POST /me/second-factor                             person
 POST /me/second-factor/confirm                     person
 POST /me/second-factor/recovery-codes              person

@@ -43,6 +43,25 @@ def test_a_host_is_removed_after_saying_what_goes(
         assert connection.scalars(select(host_removal.c.host_id)).all() == [number]
 
 
+def test_a_merge_says_first_what_becomes_of_the_other_entry(
+    admin: FlaskClient, fleet: Any, form_token: FormToken
+) -> None:
+    """By its name; a name that nobody has is said on the host's page."""
+    path = f"/hosts/{fleet.hosts['web-01.example.com']}"
+    csrf = form_token(admin, path)
+
+    nobody = admin.post(f"{path}/merge", data={"csrf_token": csrf, "other": "web"}, follow_redirects=True)
+    asked = admin.post(f"{path}/merge", data={"csrf_token": csrf, "other": "web-02.example.com"}).text
+    [other] = re.findall(r'name="other_id" value="([^"]+)"', asked)
+    merged = admin.post(f"{path}/merge", data={"csrf_token": csrf, "confirmed": "true", "other_id": other})
+
+    assert "No host is called web; give the whole name" in nobody.text
+    assert "Nothing has been done yet" in asked
+    assert "Their machine-ids differ" in asked
+    assert merged.location.startswith("/jobs/")
+    assert re.findall(r"/jobs/[\w-]+\">(Merge)<", admin.get("/jobs").text) == ["Merge"]
+
+
 def test_who_only_looks_is_not_offered_it(ask: Callable[[str], FlaskClient], fleet: Any) -> None:
     """A viewer reads the page and no more."""
     page = ask("viewer").get(f"/hosts/{fleet.hosts['web-01.example.com']}").text

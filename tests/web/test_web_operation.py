@@ -31,7 +31,7 @@ def figures(database: Database) -> None:
 
 
 def test_cards_are_moved_hidden_and_shown_again(admin: FlaskClient, fleet: Any, form_token: FormToken) -> None:
-    """The browser remembers; the others see the usual order."""
+    """Each action moves, hides or shows one; all can be as at first."""
 
     def order() -> list[str]:
         return re.findall(r'id="card-(\w+)"', admin.get("/").text)
@@ -49,6 +49,22 @@ def test_cards_are_moved_hidden_and_shown_again(admin: FlaskClient, fleet: Any, 
     assert set(order()) == set(before)
     move("reset ")
     assert order() == before
+
+
+def test_what_somebody_prefers_is_the_same_in_another_browser(
+    ask: Callable[[str], FlaskClient], fleet: Any, form_token: FormToken
+) -> None:
+    """Cards and columns belong to the account; others keep the usual ones."""
+    desk, phone, other = ask("admin"), ask("admin"), ask("viewer")
+    token = form_token(desk, "/?arrange=1")
+
+    desk.post("/cards", data={"csrf_token": token, "move": "trend hide"})
+    desk.post("/hosts/columns", data={"csrf_token": token, "column": ["kernel"], "back": "/hosts?sort=os"})
+
+    assert 'id="card-trend"' not in phone.get("/").text
+    assert 'id="card-trend"' in other.get("/").text
+    assert ">Kernel</th>" in phone.get("/hosts").text
+    assert ">Kernel</th>" not in other.get("/hosts").text
 
 
 def test_an_unknown_card_is_refused(admin: FlaskClient, fleet: Any, form_token: FormToken) -> None:

@@ -37,6 +37,7 @@ from patchbay_api.notification_rules import notification_rules
 from patchbay_api.os_groups import os_groups
 from patchbay_api.own_account import own_account
 from patchbay_api.packages import packages
+from patchbay_api.preferences import preferences
 from patchbay_api.problems import ProblemApi, invalid_query
 from patchbay_api.queries import queries
 from patchbay_api.query.grammar import InvalidQuery
@@ -59,6 +60,7 @@ RESOURCES = (
     sessions,
     single_sign_on,
     own_account,
+    preferences,
     second_factor,
     users,
     roles,

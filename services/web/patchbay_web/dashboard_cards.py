@@ -1,8 +1,9 @@
 """The cards of the dashboard: which there are, and in which order somebody wants to see them."""
 
-from flask import request
+from patchbay_web.preferences import Preferences
 
-COOKIE = "dashboard_cards"
+SHOWN = "dashboard_cards"
+HIDDEN = "dashboard_hidden_cards"
 WIDE = frozenset({"urgent", "trend", "states"})
 CARDS: dict[str, str] = {
     "urgent": "Look at these first",
@@ -16,19 +17,16 @@ CARDS: dict[str, str] = {
 }
 
 
-def arranged() -> list[str]:
-    """The cards to show, in their order; new ones that the browser has not seen yet come last."""
-    text = request.cookies.get(COOKIE, "")
-    if not text:
-        return list(CARDS)
-    shown, _, hidden = text.partition("!")
-    known = [name for name in shown.split(".") if name in CARDS]
-    return list(dict.fromkeys([*known, *(name for name in CARDS if name not in hidden.split("."))]))
+def arranged(preferences: Preferences) -> list[str]:
+    """The cards to show, in their order; new ones that nobody has arranged yet come last."""
+    hidden = preferences.get(HIDDEN, ())
+    known = [name for name in preferences.get(SHOWN, ()) if name in CARDS]
+    return list(dict.fromkeys([*known, *(name for name in CARDS if name not in hidden)]))
 
 
-def rearranged(card: str, action: str) -> str:
-    """The cookie after moving a card one place earlier or later, hiding it or showing it again."""
-    order = arranged()
+def rearranged(preferences: Preferences, card: str, action: str) -> Preferences:
+    """What to keep after moving a card one place earlier or later, hiding it or showing it again."""
+    order = arranged(preferences)
     hidden = [name for name in CARDS if name not in order]
     if action == "show" and card in hidden:
         order.append(card)
@@ -41,4 +39,4 @@ def rearranged(card: str, action: str) -> str:
         other = place + (-1 if action == "earlier" else 1)
         if 0 <= other < len(order):
             order[place], order[other] = order[other], order[place]
-    return ".".join(order) + "!" + ".".join(hidden)
+    return {SHOWN: order, HIDDEN: hidden}

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 from flask import request
 
-COOKIE = "host_columns"
+from patchbay_web.preferences import Preferences
+
+PREFERENCE = "host_columns"
 
 
 class Column(NamedTuple):
@@ -36,7 +38,8 @@ COLUMNS: dict[str, Column] = {
 USUAL = ("updates", "security", "last_report", "condition")
 
 
-def chosen() -> list[str]:
+def chosen(preferences: Preferences) -> list[str]:
     """The columns to show, in the order of `COLUMNS`: those that the address names, or those that were chosen."""
-    wanted = (request.args.get("columns") or request.cookies.get(COOKIE, "")).split(".")
+    named = request.args.get("columns")
+    wanted = named.split(".") if named else preferences.get(PREFERENCE, ())
     return [name for name in COLUMNS if name in wanted] or list(USUAL)

@@ -1,6 +1,7 @@
 """Written by api: people, their sessions, and the tokens that let hosts enrol."""
 
 from sqlalchemy import ARRAY, Boolean, Column, ForeignKey, Identity, Integer, LargeBinary, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
 
 from patchbay_shared.tables.metadata import at, metadata
 
@@ -19,6 +20,7 @@ user_account = Table(
     at("created_at", now=True),
     at("password_changed_at", now=True),
     at("last_sign_in_at", nullable=True),
+    Column("preferences", JSONB, nullable=False, server_default="{}", comment="name to texts, as pages keep them"),
     info={"writer": "api"},
 )
 

@@ -6,20 +6,20 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from patchbay_web import charts, dashboard_cards
+from patchbay_web.preferences import prefer, preferences
 from patchbay_web.session import api, token
 
 pages = Blueprint("dashboard", __name__)
 
 URGENT_HOST_COUNT = 8
 TROUBLED_REPOSITORY_COUNT = 5
-A_YEAR_SECONDS = 31_536_000
 
 
 @pages.get("/")
 def show() -> str:
     """Totals, the hosts to look at first, what needs attention, the figures over time."""
     fleet = api().get("/dashboard", token())
-    cards = dashboard_cards.arranged()
+    cards = dashboard_cards.arranged(preferences())
     urgent = api().get("/hosts", token(), sort="-security", updates=True, limit=URGENT_HOST_COUNT)["items"]
     troubled = api().get("/repositories", token(), sort="state", limit=TROUBLED_REPOSITORY_COUNT)["items"]
     return render_template(
@@ -40,17 +40,15 @@ def show() -> str:
 
 @pages.post("/cards")
 def arrange() -> Response:
-    """Move, hide or show a card, in this browser; or forget all of that."""
-    response = redirect(url_for("dashboard.show", arrange="1"), 303)
+    """Move, hide or show a card; or forget all of that."""
     card, _, action = request.form.get("move", "").partition(" ")
     if card == "reset":
-        response.delete_cookie(dashboard_cards.COOKIE)
-        return response
-    if card not in dashboard_cards.CARDS or action not in {"earlier", "later", "hide", "show"}:
+        prefer(**{dashboard_cards.SHOWN: None, dashboard_cards.HIDDEN: None})
+    elif card not in dashboard_cards.CARDS or action not in {"earlier", "later", "hide", "show"}:
         abort(400, "There is no such card.")
-    kept = dashboard_cards.rearranged(card, action)
-    response.set_cookie(dashboard_cards.COOKIE, kept, max_age=A_YEAR_SECONDS, samesite="Lax")
-    return response
+    else:
+        prefer(**dashboard_cards.rearranged(preferences(), card, action))
+    return redirect(url_for("dashboard.show", arrange="1"), 303)
 
 
 def _bar(hosts: dict[str, Any]) -> list[tuple[str, str, int, str | None]]:

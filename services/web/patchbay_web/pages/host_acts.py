@@ -22,7 +22,7 @@ ACTIONS = {
     "refresh": "Crawl their repositories",
     "delete": "Remove for good",
 }
-JOBS = ACTIONS | {"rename": "Rename", "approve": "Let in"}
+JOBS = ACTIONS | {"rename": "Rename", "approve": "Let in", "merge": "Merge"}
 CSV_FIELDS = "hostname,os,arch,kernel,group,tags,updates,security,cves,cves_overdue,reboot_required,last_report_at"
 
 

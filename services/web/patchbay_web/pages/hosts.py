@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response
 from patchbay_web import host_columns, presentation
 from patchbay_web.client import Refused
 from patchbay_web.host_terms import as_query
+from patchbay_web.preferences import prefer, preferences
 from patchbay_web.session import api, local_target, token
 
 pages = Blueprint("hosts", __name__)
@@ -55,7 +56,6 @@ TABS = {
 MOST_GROUPS = 500
 FACET_COUNT = 12
 MOST_QUERY_CHARACTERS = 2_000
-A_YEAR_SECONDS = 31_536_000
 HIDDEN_TABS = {"modules"}
 
 
@@ -96,7 +96,7 @@ def index() -> str:
         failure=failure,
         acts_on=as_query(request.args),
         columns=host_columns.COLUMNS,
-        chosen=host_columns.chosen(),
+        chosen=host_columns.chosen(preferences()),
         sort=sort,
         view=_opened_view(request.args.get("view", type=int)),
     )
@@ -130,11 +130,10 @@ def facets() -> str:
 
 @pages.post("/hosts/columns")
 def choose_columns() -> Response:
-    """Remember which columns to show, in this browser, and go back to the list as it was."""
+    """Remember which columns to show, and go back to the list as it was."""
     chosen = [name for name in host_columns.COLUMNS if name in request.form.getlist("column")]
-    response = redirect(local_target(request.form.get("back") or url_for("hosts.index")), 303)
-    response.set_cookie(host_columns.COOKIE, ".".join(chosen), max_age=A_YEAR_SECONDS, samesite="Lax", path="/hosts")
-    return response
+    prefer(**{host_columns.PREFERENCE: chosen or None})
+    return redirect(local_target(request.form.get("back") or url_for("hosts.index")), 303)
 
 
 @pages.get("/hosts/<uuid:host_id>")
