@@ -40,6 +40,7 @@ GET /groups/{group_id}                             viewer
 PATCH /groups/{group_id}                           operator fleet
 GET /hosts                                         viewer
 DELETE /hosts/{host_id}                            operator
+GET /hosts/facets                                  viewer
 GET /hosts/{host_id}                               viewer
 PATCH /hosts/{host_id}                             operator
 GET /hosts/{host_id}/cves                          viewer

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask.testing import FlaskClient
 from patchbay_shared.db import Database
-from patchbay_shared.tables import host_removal
+from patchbay_shared.tables import host_removal, host_token_revocation
 from sqlalchemy import select
 
 FormToken = Callable[[FlaskClient, str], str]
@@ -60,6 +60,23 @@ def test_a_merge_says_first_what_becomes_of_the_other_entry(
     assert "Their machine-ids differ" in asked
     assert merged.location.startswith("/jobs/")
     assert re.findall(r"/jobs/[\w-]+\">(Merge)<", admin.get("/jobs").text) == ["Merge"]
+
+
+def test_the_token_of_a_host_is_ended(
+    admin: FlaskClient, fleet: Any, form_token: FormToken, database: Database
+) -> None:
+    """The host stays."""
+    number = fleet.hosts["web-01.example.com"]
+    path = f"/hosts/{number}"
+
+    page = admin.post(
+        f"{path}/revoke-token", data={"csrf_token": form_token(admin, path)}, follow_redirects=True
+    ).text
+
+    assert "Its token has ended" in page
+    assert ">web-01.example.com</h1>" in page
+    with database.transaction() as connection:
+        assert connection.scalars(select(host_token_revocation.c.host_id)).all() == [number]
 
 
 def test_who_only_looks_is_not_offered_it(ask: Callable[[str], FlaskClient], fleet: Any) -> None:

@@ -22,6 +22,7 @@ from patchbay_api.events import events
 from patchbay_api.exceptions import exceptions
 from patchbay_api.groups import groups
 from patchbay_api.host_actions import host_actions
+from patchbay_api.host_facets import host_facets
 from patchbay_api.host_history import host_history
 from patchbay_api.host_identity import host_identity
 from patchbay_api.host_merges import host_merges
@@ -70,6 +71,7 @@ RESOURCES = (
     trends,
     hosts,
     host_updates,
+    host_facets,
     host_history,
     packages,
     groups,

@@ -1,4 +1,4 @@
-"""What is done with one host as an entry: call it otherwise, merge another into it, remove it."""
+"""What is done with one host as an entry: call it otherwise, merge another into it, end its token, remove it."""
 
 from typing import Any
 from uuid import UUID
@@ -48,6 +48,14 @@ def merge(host_id: UUID) -> str | Response:
         return render_template("host_merge.html", outcome=outcome)
     words = f"{outcome['other']['hostname']} becomes part of {outcome['into']['hostname']}."
     return done(words, url_for("host_acts.job", job_id=outcome["job"]["id"]))
+
+
+@pages.post("/hosts/<uuid:host_id>/revoke-token")
+def revoke_token(host_id: UUID) -> Response:
+    """Refuse its reports until it has enrolled anew."""
+    api().post(f"/hosts/{host_id}/revoke-token", token())
+    words = "Its token has ended: within half a minute its reports are refused, until it enrols anew."
+    return done(words, url_for("hosts.show", host_id=host_id))
 
 
 @pages.post("/hosts/<uuid:host_id>/remove")

@@ -119,13 +119,8 @@ def facets() -> str:
     def with_term(term: str) -> str:
         return url_for("hosts.index", query=f"{query} {term}".strip(), **others)
 
-    return render_template(
-        "host_facets.html",
-        with_term=with_term,
-        systems=api().get("/os-variants", token(), limit=FACET_COUNT)["items"],
-        groups=api().get("/groups", token(), limit=FACET_COUNT)["items"],
-        tags=api().get("/tags", token(), limit=FACET_COUNT)["items"],
-    )
+    found = api().get("/hosts/facets", token(), query=as_query(request.args) or None, limit=FACET_COUNT)
+    return render_template("host_facets.html", with_term=with_term, found=found)
 
 
 @pages.post("/hosts/columns")
