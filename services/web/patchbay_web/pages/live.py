@@ -14,15 +14,17 @@ pages = Blueprint("live", __name__)
 
 @pages.get("/live")
 def stream() -> Response:
-    """Server-sent events; 503 where no more listeners fit, who then ask for what changed every few seconds."""
+    """Server-sent events; 204 (do not come again) where no more listeners fit, who then ask every few seconds."""
     places: BoundedSemaphore = current_app.extensions["patchbay_listeners"]
     if not places.acquire(blocking=False):
-        return Response("No more listeners fit.\n", 503, {"Retry-After": "60"}, mimetype="text/plain")
+        return Response(status=204)
     try:
         last = request.headers.get("Last-Event-ID") or request.args.get("after", "")
         pieces = api().stream("/events", token(), last=last, kinds=request.args.get("kinds"))
     except Refused as exc:
         places.release()
+        if exc.status == 503:  # the API has no place
+            return Response(status=204)
         return Response(f"{exc}\n", exc.status, mimetype="text/plain")
     except BaseException:
         places.release()
