@@ -10,6 +10,13 @@
       probe.style.color = "var(--tblr-" + name + ")";
       return getComputedStyle(probe).color;
     }
+    // Smallest step in seconds, label, and what is added where a year or a day begins; of uPlot's own, without months first.
+    var dates = [
+      [86400 * 365, "{YYYY}", null, null, null, null, null, null, 1],
+      [86400 * 28, "{MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+      [86400, "{D} {MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+      [60, "{HH}:{mm}", "\n{D} {MMM}", null, "\n{D} {MMM}", null, null, null, 1],
+    ];
     var axis = { stroke: colour("secondary"), grid: { stroke: colour("border-color"), width: 1 }, ticks: { show: false } };
     holder.replaceChildren();
     var plot = new window.uPlot({
@@ -18,7 +25,7 @@
       legend: { show: false },
       cursor: { y: false },
       scales: { y: { range: function (_, least, most) { return [0, Math.max(1, most * 1.08)]; } } },
-      axes: [Object.assign({}, axis), Object.assign({ size: 46 }, axis)],
+      axes: [Object.assign({ values: dates }, axis), Object.assign({ size: 46 }, axis)],
       series: [{}].concat(given.series.map(function (each) {
         return { label: each.name, stroke: colour(each.colour), width: 2, spanGaps: true, points: { show: given.at.length < 3 } };
       })),
