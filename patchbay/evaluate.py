@@ -10,10 +10,9 @@ from pathlib import Path
 import msgspec
 from patchbay_repo_sync.snapshot import Fetch, Snapshot, SnapshotIndex, Snapshots
 from patchbay_shared.errors import InvalidInput, InvalidVersion, PatchbayError
-from patchbay_shared.report import Report, ReportRepository
+from patchbay_shared.report import FAMILY_OF_MANAGER, Report, ReportRepository
 from patchbay_shared.repositories import indexes, location
 from patchbay_update_engine.evaluate.catalog import (
-    FAMILY_OF_MANAGER,
     SCHEME_OF_TYPE,
     Catalog,
     CatalogRepository,

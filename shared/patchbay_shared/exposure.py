@@ -20,7 +20,7 @@ STATES = (
 """From the one that an administrator can do most about. restart-pending: the fix is on disk, but the old kernel or a
 service that was started before still runs; restricted: only in a pocket such as Ubuntu's ESM."""
 
-RESTART, FIXED, NOT_AFFECTED, WAIVED = 1, 6, 7, 8
+RESTART, UNDETERMINED, FIXED, NOT_AFFECTED, WAIVED = 1, 4, 6, 7, 8
 """Places in `STATES`; below FIXED a CVE touches the host."""
 
 REPOSITORY = "repository"
@@ -50,9 +50,11 @@ SOURCE_KEY = "coalesce(p.source_key, p.evr_key)"
 
 
 def rank(key: str) -> str:
-    """SQL of the place in `STATES` that a fix `f` gives an installed version."""
+    """SQL of the place in `STATES` that a fix `f` gives an installed version; '' is a version without an order."""
     return f"""
-        CASE WHEN f.state = 'not-affected' OR f.introduced_key > {key} THEN {NOT_AFFECTED}
+        CASE WHEN f.state = 'not-affected' THEN {NOT_AFFECTED}
+             WHEN {key} = '' AND f.evr_key IS NOT NULL THEN {UNDETERMINED}
+             WHEN f.introduced_key > {key} THEN {NOT_AFFECTED}
              WHEN f.evr_key <= {key} THEN {FIXED}
              WHEN f.evr_key IS NOT NULL THEN CASE f.pocket WHEN '' THEN 0 ELSE 2 END
              ELSE CASE f.state WHEN 'open' THEN 3 WHEN 'no-fix-planned' THEN 5 ELSE 4 END END

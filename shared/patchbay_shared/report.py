@@ -37,6 +37,17 @@ SECTIONS = {
 }
 """The parts of a report that a client may leave out while the server has them: name to the fields of `Report`."""
 
+FAMILY_OF_MANAGER = {
+    "apt": "apt",
+    "dnf": "dnf",
+    "yum": "dnf",
+    "zypper": "zypper",
+    "pacman": "pacman",
+    "portage": "portage",
+    "apk": "apk",
+}
+"""Every package manager that a report may name, and the family whose rules judge its host."""
+
 
 class OsRelease(msgspec.Struct, frozen=True, omit_defaults=True):
     """os-release(5), the fields that decide something; keys as in the file."""
@@ -210,7 +221,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     os: Short = ""
     os_release: OsRelease = OsRelease()
     package_manager: Short = ""
-    """apt, dnf (also yum), zypper, pacman."""
+    """One of FAMILY_OF_MANAGER; "" where the client does not say."""
     machine_id: Short = ""
     boot_id: Short = ""
     native_arch: Short = ""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from patchbay_shared.errors import Unavailable
+from patchbay_shared.report import FAMILY_OF_MANAGER
 from sqlalchemy import text
 
 from tests.ingest.conftest import FLEET_TOKEN, Ingest
@@ -63,6 +64,8 @@ def changed(position: int, **values: Any) -> list[dict[str, Any]]:
         ({"hostname": "h" * 300}, "$.hostname"),
         ({"hostname": "a\x1b[31mb"}, "$.hostname"),
         ({"os_release": {"ID": ["debian"]}}, "$.os_release.ID"),
+        ({"package_manager": "brew"}, "$.package_manager"),
+        ({"package_manager": "apt "}, "$.package_manager"),
         ({"collected_at": "noon"}, "$.collected_at"),
         ({"digests": {"packages": 5}}, "$.digests[...]"),
     ],
@@ -183,3 +186,61 @@ def test_a_client_of_a_shared_token_can_be_shut_out(ingest: Ingest, monkeypatch:
 
     assert (upload("h1.example.org"), upload("h2.example.org")) == (403, 204)
     assert enrol(ingest)["host_id"] == first
+
+
+def test_an_unknown_package_manager_is_told_the_known_ones(ingest: Ingest) -> None:
+    """Also by a client that was refused for the same before."""
+    host = enrol(ingest)
+
+    for _ in range(2):
+        answer = report(ingest, host["token"], package_manager="brew")
+        assert answer.status_code == 400
+        assert "'brew'" in answer.json["detail"]
+        assert all(name in answer.json["detail"] for name in FAMILY_OF_MANAGER)
+
+
+@pytest.mark.parametrize("manager", FAMILY_OF_MANAGER)
+def test_what_ingest_lets_in_the_engine_can_judge(ingest_with: IngestWith, manager: str) -> None:
+    """One list says which package managers there are."""
+    ingest = ingest_with(engine=True)
+    host = enrol(ingest)
+
+    assert report(ingest, host["token"], package_manager=manager).status_code == 202
+    assert receipts(ingest) == [("evaluated", "")]
+
+
+def receipts(ingest: Ingest) -> list[tuple[str, str]]:
+    with ingest.owner.transaction() as connection:
+        return [tuple(row) for row in connection.execute(text("SELECT state, reason FROM receipt"))]
+
+
+@pytest.mark.parametrize(
+    ("manager", "kind", "bad"),
+    [
+        ("apt", "deb", {"version": "1.0é"}),
+        ("apt", "deb", {"epoch": "x"}),
+        ("dnf", "rpm", {"version": "1:2:3"}),
+        ("dnf", "rpm", {"epoch": "9" * 20}),
+        ("zypper", "rpm", {"version": "1:2:3"}),
+        ("pacman", "pacman", {"version": "1:2:3"}),
+    ],
+)
+def test_one_version_without_an_order_loses_no_report(
+    ingest_with: IngestWith, manager: str, kind: str, bad: dict[str, str]
+) -> None:
+    """All 1,500 packages are stored; the receipt and the package's own verdict say what cannot be judged."""
+    ingest = ingest_with(engine=True)
+    host = enrol(ingest)
+    installed = [{"name": f"p{n}", "version": "1", "release": "1", "type": kind, "arch": "x"} for n in range(1_500)]
+    installed[17] |= bad
+
+    answer = report(ingest, host["token"], packages=installed, package_manager=manager, kernel="a:b:c")
+
+    assert answer.status_code == 202
+    [(state, reason)] = receipts(ingest)
+    assert (state, "no order" in reason, "p17" in reason) == ("evaluated", True, True)
+    with ingest.owner.transaction() as connection:
+        stored = connection.scalar(text("SELECT cardinality(package_ids) FROM package_set"))
+        judged = connection.execute(text("SELECT name, listed, rule FROM verdict WHERE state = 'unordered'")).all()
+    assert stored == 1_500
+    assert [tuple(each) for each in judged] == [("p17", False, "version.unordered")]

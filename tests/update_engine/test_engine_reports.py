@@ -14,7 +14,7 @@ import pytest
 import zstandard
 from patchbay_shared.bus import Bus, Delivery
 from patchbay_shared.db import Database
-from patchbay_shared.errors import InvalidInput
+from patchbay_shared.exposure import STATES, rank
 from patchbay_shared.messages import EvaluationRequested, ReportReceived, RepositoryChanged
 from patchbay_shared.receipts import new_receipt_id
 from patchbay_shared.report import ClientUpdate, DnfOptions, Report, ReportPackage, ReportRepository
@@ -304,10 +304,45 @@ def test_sections_that_are_left_out_mean_unchanged(bench: Bench) -> None:
     assert bench.rows("SELECT kernel FROM host") == [("6.9",)]
 
 
+def test_a_version_without_an_order_is_no_candidate_s_elder(bench: Bench) -> None:
+    """An empty key would sort below all that repositories offer: nothing is listed, and the others are judged."""
+    bench.offer(UPDATES, "bash-2.0-1", "zlib-2.0-1")
+
+    bench.report(host_report("bash-1:2:3-1", "zlib-1.0-1"))
+
+    assert bench.updates() == [("zlib", "1.0-1", "2.0-1")]
+    assert bench.rows("SELECT name, state FROM verdict ORDER BY 1") == [
+        ("bash", "unordered"),
+        ("zlib", "outstanding"),
+    ]
+
+
+def test_a_fix_says_nothing_of_a_version_without_an_order(bench: Bench) -> None:
+    """It is undetermined, neither fixed nor touched."""
+    fix = (
+        "SELECT 'fixed' AS state, CAST(NULL AS bytea) AS introduced_key, CAST('a' AS bytea) AS evr_key, '' AS pocket"
+    )
+    [(place,)] = bench.rows(f"SELECT {rank('k.key')} FROM ({fix}) f, (SELECT CAST('' AS bytea) AS key) k")
+
+    assert STATES[place] == "undetermined"
+
+
+@pytest.mark.parametrize("kernel", ["a:b:c", "x:1"])
+def test_a_running_kernel_that_is_no_version_loses_no_report(bench: Bench, kernel: str) -> None:
+    """Whether a restart is due is unknown then."""
+    bench.report(host_report("kernel-6.1-1", kernel=kernel))
+
+    assert bench.rows("SELECT required FROM reboot_verdict") == [(None,)]
+
+
 def test_a_first_report_without_packages_is_refused(bench: Bench) -> None:
-    """There is nothing to keep."""
-    with pytest.raises(InvalidInput, match="first report must list its packages"):
-        bench.report(host_report(packages=None))
+    """There is nothing to keep; its receipt says so."""
+    bench.report(host_report(packages=None))
+
+    assert bench.rows("SELECT state, reason FROM receipt") == [
+        ("refused", "A host's first report must list its packages.")
+    ]
+    assert bench.rows("SELECT id FROM host") == []
 
 
 def test_a_dead_report_is_kept_and_has_a_receipt(bench: Bench) -> None:

@@ -14,5 +14,6 @@ STATES = [
     "module",
     "not-in-any-repository",
     "newer-than-repository",
+    "unordered",
 ]
 """The engine's states (`patchbay_update_engine.evaluate.verdict.State`); services do not import each other."""

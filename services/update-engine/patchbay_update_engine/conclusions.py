@@ -4,10 +4,9 @@ from uuid import UUID
 
 import msgspec
 from patchbay_shared.messages import ReportReceived
-from patchbay_shared.report import ClientUpdate, Report
+from patchbay_shared.report import FAMILY_OF_MANAGER, ClientUpdate, Report
 from sqlalchemy import Connection, text
 
-from patchbay_update_engine.evaluate.catalog import FAMILY_OF_MANAGER
 from patchbay_update_engine.evaluate.opinion import ListedUpdate, compare_opinions
 from patchbay_update_engine.evaluate.reboot import judge_reboot
 from patchbay_update_engine.sets import InstalledSet

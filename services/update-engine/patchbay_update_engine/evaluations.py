@@ -10,6 +10,7 @@ from patchbay_shared.metrics import EVALUATIONS
 from sqlalchemy import Connection, text
 
 from patchbay_update_engine.catalogues import Catalogues, CompiledCatalog
+from patchbay_update_engine.evaluate.unordered import judge_packages
 from patchbay_update_engine.evaluate.verdict import State, Verdict
 from patchbay_update_engine.sets import InstalledSet, RepositorySet
 
@@ -59,7 +60,7 @@ def evaluation_of(
 def judge(installed: InstalledSet, compiled: CompiledCatalog, *, machine_id: str) -> list[Verdict]:
     """The verdicts of a set. While repositories are still to be crawled, nothing is called repository-less; where
     hosts' reports stand in for one, nothing is newer than the repositories either."""
-    verdicts = compiled.catalog.evaluate(installed.packages, machine_id=machine_id)
+    verdicts = judge_packages(compiled.catalog, installed.packages, machine_id=machine_id)
     unfounded = {State.NOT_IN_ANY_REPOSITORY} if compiled.incomplete_count else set()
     if compiled.reported:
         unfounded.add(State.NEWER_THAN_REPOSITORY)

@@ -10,7 +10,6 @@ import msgspec
 from patchbay_shared import metrics
 from patchbay_shared.bus import Bus, Delivery
 from patchbay_shared.db import Database
-from patchbay_shared.errors import InvalidInput
 from patchbay_shared.log import get_logger
 from patchbay_shared.messages import (
     ADVISORIES_CHANGED,
@@ -35,6 +34,7 @@ from patchbay_update_engine import operated, release_advisories, sections, store
 from patchbay_update_engine.catalogues import Catalogues
 from patchbay_update_engine.clones import mark_clones, unmark_former_clones
 from patchbay_update_engine.conclusions import compare_waiting_opinions, conclude_from_report
+from patchbay_update_engine.evaluate.unordered import note_of
 from patchbay_update_engine.evaluations import (
     StaleHost,
     evaluation_of,
@@ -143,7 +143,10 @@ class Engine:
             elif host is not None:
                 installed = load_package_set(connection, host.package_set_id, self._packages)
             else:
-                raise InvalidInput("A host's first report must list its packages.", pointer="$.packages")
+                reason = "A host's first report must list its packages."
+                store.store_receipt(connection, header, "refused", reason=reason, again=again)
+                metrics.REPORTS_HANDLED.labels("refused").inc()
+                return
             if host is not None and keeps_repositories:
                 repository_set = load_repository_set(connection, host.repository_set_id)
             else:
@@ -162,8 +165,11 @@ class Engine:
             store.set_evaluation(connection, [header.host_id], evaluation_id)
             conclude_from_report(connection, header, report, installed)
             compare_waiting_opinions(connection, [header.host_id])
+            reason = " ".join(
+                filter(None, (header.note, note_of(installed.packages, package_manager=report.package_manager)))
+            )
             store.store_receipt(
-                connection, header, "evaluated", reason=header.note, evaluation_id=evaluation_id, again=again
+                connection, header, "evaluated", reason=reason, evaluation_id=evaluation_id, again=again
             )
             if not again:
                 keep_report(

@@ -11,6 +11,7 @@ from threading import Lock
 from uuid import UUID
 
 import msgspec
+from patchbay_shared.errors import InvalidVersion
 from patchbay_shared.report import Report, ReportPackage, ReportRepository
 from patchbay_shared.repositories import indexes, location, repository_id
 from patchbay_shared.source_packages import source_of
@@ -327,7 +328,11 @@ def _load_packages(connection: Connection, ids: list[int]) -> dict[int, Installe
 
 def _installed(package: ReportPackage, number: int | None) -> InstalledPackage:
     """The package apart from what the host selected for it (held, removed)."""
-    return msgspec.structs.replace(installed_of(package), id=number, held=False, status="installed")
+    try:
+        found = installed_of(package)
+    except InvalidVersion:
+        found = installed_of(package, ordered=False)
+    return msgspec.structs.replace(found, id=number, held=False, status="installed")
 
 
 def _with_selection(installed: InstalledPackage, package: ReportPackage) -> InstalledPackage:

@@ -18,6 +18,7 @@ STATES: dict[str, tuple[str, str, str]] = {
     "module": ("Module", "cyan", "Newer only in another module stream."),
     "not-in-any-repository": ("In no repository", "secondary", "No enabled repository has it."),
     "newer-than-repository": ("Newer than repository", "secondary", "Newer than what any repository has."),
+    "unordered": ("No order", "secondary", "Its version cannot be compared with others."),
 }
 REPOSITORY_STATES = {
     "ok": ("Current", "green"),

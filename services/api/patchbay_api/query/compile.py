@@ -301,6 +301,8 @@ def _ordered(columns: PackageColumns, operator: str, version: Value, key: bytes)
         case ">":
             return and_(columns.evr_key > key, ~release_of_it)
         case "<=":
-            return or_(columns.evr_key <= key, release_of_it)
+            return or_(and_(columns.evr_key <= key, columns.evr_key != b""), release_of_it)
+        case "<":
+            return and_(columns.evr_key < key, columns.evr_key != b"")  # "" has no order
         case _:
             return _COMPARE[operator](columns.evr_key, key)

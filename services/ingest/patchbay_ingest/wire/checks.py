@@ -4,21 +4,11 @@ import re
 from typing import Any
 
 import msgspec
-from patchbay_shared.catalogue import Scheme
-from patchbay_shared.errors import InvalidInput, InvalidVersion
-from patchbay_shared.report import Report, ReportPackage, ReportRepository
+from patchbay_shared.errors import InvalidInput
+from patchbay_shared.report import FAMILY_OF_MANAGER, Report, ReportPackage, ReportRepository
 from patchbay_shared.repositories import TYPES
-from patchbay_shared.versions import evr_key
 
-SCHEMES: dict[str, Scheme | None] = {
-    "deb": "deb",
-    "rpm": "rpm",
-    "pacman": "alpm",
-    "arch": "alpm",
-    "gentoo": None,
-    "apk": None,
-}
-"""Package type to the order of its versions; those without one are kept, but nothing is concluded from them."""
+PACKAGE_TYPES = ("deb", "rpm", "pacman", "arch", "gentoo", "apk")
 REMEMBERED = 50_000
 _good_versions: set[tuple[str, str, str, str]] = set()
 _good_names: set[tuple[str, str]] = set()
@@ -27,13 +17,15 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def check(report: Report) -> None:
-    """Known types, names that are one word, and versions that have an order.
+    """Known types and package managers, and names and versions that are one word.
 
+    Whether a version has an order is no matter: one package of thousands that has none is kept, and judged as such.
     Raises InvalidInput whose `pointer` names the place. A pattern in the types would say the same, at six times the
     cost of decoding the whole report; here what was found good once is remembered.
     """
     check_packages(report.packages)
     check_repositories(report.repos)
+    check_manager(report.package_manager)
 
 
 def check_packages(packages: list[ReportPackage] | None) -> None:
@@ -68,29 +60,29 @@ def check_repositories(repositories: list[ReportRepository] | None) -> None:
             )
 
 
+def check_manager(name: str) -> None:
+    """A package manager that somebody has rules for, or none."""
+    if name and name not in FAMILY_OF_MANAGER:
+        raise InvalidInput(
+            f"The package manager {name!r} at $.package_manager is not one of {', '.join(FAMILY_OF_MANAGER)}.",
+            pointer="$.package_manager",
+        )
+
+
 def _check_word(word: str, where: str, what: str) -> None:
     if not _WORD.match(word):
         raise InvalidInput(f"The {what} {word!r} at {where} is not one word.", pointer=where)
 
 
 def _check_version(package: ReportPackage, where: str) -> None:
-    if package.type not in SCHEMES:
+    if package.type not in PACKAGE_TYPES:
         raise InvalidInput(
-            f"Package type {package.type!r} at {where}.type is not one of {', '.join(SCHEMES)}.",
+            f"Package type {package.type!r} at {where}.type is not one of {', '.join(PACKAGE_TYPES)}.",
             pointer=f"{where}.type",
         )
     _check_word(package.version, f"{where}.version", "version")
     if package.release:
         _check_word(package.release, f"{where}.release", "release")
-    scheme = SCHEMES[package.type]
-    if scheme is None:
-        return
-    if package.epoch and not (package.epoch.isascii() and package.epoch.isdigit()):
-        raise InvalidInput(f"The epoch {package.epoch!r} at {where}.epoch is not a number.", pointer=f"{where}.epoch")
-    try:
-        evr_key(scheme, package.evr)
-    except InvalidVersion as exc:
-        raise InvalidInput(f"{exc} ({where}.version)", pointer=f"{where}.version") from exc
 
 
 def _remember(memory: set[Any], value: tuple[str, ...]) -> None:

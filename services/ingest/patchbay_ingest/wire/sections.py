@@ -13,7 +13,7 @@ import msgspec
 from patchbay_shared.errors import InvalidInput
 from patchbay_shared.report import SECTIONS, ModuleState, Packages, Report, Repositories
 
-from patchbay_ingest.wire.checks import check_packages, check_repositories
+from patchbay_ingest.wire.checks import check_manager, check_packages, check_repositories
 
 REMEMBERED_SECTIONS = 100_000
 ABSENT = msgspec.Raw()
@@ -125,6 +125,8 @@ def _read(name: str, raw: bytes) -> None:
         check_packages(decoded)
     elif name == "repos":
         check_repositories(decoded)
+    elif name == "policy":
+        check_manager(decoded.package_manager)
 
 
 def _remember(key: bytes) -> None:

@@ -143,16 +143,6 @@ class Catalog(Protocol):
         """
 
 
-FAMILY_OF_MANAGER = {
-    "apt": "apt",
-    "dnf": "dnf",
-    "yum": "dnf",
-    "zypper": "zypper",
-    "pacman": "pacman",
-    "portage": "portage",
-    "apk": "apk",
-}
-
 SCHEME_OF_TYPE: dict[str, Scheme] = {
     "deb": "deb",
     "rpm": "rpm",
@@ -180,13 +170,13 @@ def policy_of(report: Report) -> Policy:
     )
 
 
-def installed_of(package: ReportPackage) -> InstalledPackage:
-    """A reported package as the rules read it; a type whose order is not known has an empty key.
+def installed_of(package: ReportPackage, *, ordered: bool = True) -> InstalledPackage:
+    """A reported package as the rules read it; one without an order (of its type, or not `ordered`) has an empty key.
 
-    Raises InvalidVersion.
+    Raises InvalidVersion if it is `ordered` and its version is none.
     """
     evr = package.evr
-    scheme = SCHEME_OF_TYPE.get(package.type)
+    scheme = SCHEME_OF_TYPE.get(package.type) if ordered else None
     return InstalledPackage(
         name=package.name,
         arch=package.arch,

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 
 from patchbay_shared.errors import InvalidInput
+from patchbay_shared.report import FAMILY_OF_MANAGER
 
 from patchbay_update_engine.evaluate import apt, dnf, pacman, zypper
 from patchbay_update_engine.evaluate.advisories import NO_ADVISORIES, ReleaseAdvisories
 from patchbay_update_engine.evaluate.catalog import (
-    FAMILY_OF_MANAGER,
     Catalog,
     CatalogRepository,
     InstalledPackage,
@@ -42,6 +42,7 @@ _FAMILIES: dict[str, Callable[[Sequence[CatalogRepository], Policy, ReleaseAdvis
     "portage": _inventory_only,
     "apk": _inventory_only,
 }
+INVENTORY_ONLY = frozenset(family for family, rules in _FAMILIES.items() if rules is _inventory_only)
 
 
 def compile_catalog(

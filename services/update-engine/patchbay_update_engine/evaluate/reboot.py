@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from patchbay_shared.errors import InvalidVersion
 from patchbay_shared.versions import evr_key
 
 from patchbay_update_engine.evaluate.catalog import InstalledPackage
@@ -65,7 +66,12 @@ def _by_kernel(running: str, release: str, kernels: list[_Kernel]) -> RebootVerd
         return RebootVerdict(
             False, "kernel.current", f"The running kernel {running} is the newest installed one ({newest.package})."
         )
-    if same or newest.key > evr_key("rpm", release):
+    running_key = _key(release)
+    if not same and running_key is None:
+        return RebootVerdict(
+            None, "unknown", f"The running kernel {running[:80]} is no version that could be compared with another."
+        )
+    if same or (running_key is not None and newest.key > running_key):
         return RebootVerdict(
             True,
             "kernel.newer",
@@ -75,6 +81,13 @@ def _by_kernel(running: str, release: str, kernels: list[_Kernel]) -> RebootVerd
         False, "kernel.gone",
         f"The running kernel {running} is no longer installed, and every installed one is older ({newest.package}).",
     )  # fmt: skip
+
+
+def _key(release: str) -> bytes | None:
+    try:
+        return evr_key("rpm", release)
+    except InvalidVersion:
+        return None
 
 
 def _is_release(installed: str, running: str) -> bool:
@@ -97,18 +110,20 @@ def _installed_kernels(family: str, installed: Iterable[InstalledPackage]) -> It
             continue
         if family == "apt" and (found := _DEB.match(package.name)):
             flavour, release = _split_deb(found["release"])
-            if release and flavour:
-                yield _Kernel(release, flavour, evr_key("rpm", release), package.name)
+            if release and flavour and (key := _key(release)):
+                yield _Kernel(release, flavour, key, package.name)
         elif family in {"dnf", "zypper"} and (found := _RPM.match(package.name)):
             if _RPM_NOT_AN_IMAGE.search(package.name):
                 continue
             evr = package.evr.rpartition(":")[2]
             release = evr if family == "zypper" else f"{evr}.{package.arch}"
             name = f"{package.name}-{evr}"
-            yield _Kernel(release, _flavour_of_rpm(found["flavour"], family), evr_key("rpm", release), name)
+            if key := _key(release):
+                yield _Kernel(release, _flavour_of_rpm(found["flavour"], family), key, name)
         elif family == "pacman" and (found := _ARCH.match(package.name)):
             release = _dotted(package.evr)
-            yield _Kernel(release, found["flavour"] or "", evr_key("rpm", release), f"{package.name} {package.evr}")
+            if key := _key(release):
+                yield _Kernel(release, found["flavour"] or "", key, f"{package.name} {package.evr}")
 
 
 def _split_running(family: str, running: str) -> tuple[str, str]:

@@ -24,6 +24,8 @@ class State(StrEnum):
     """dnf: newer only outside the enabled module stream."""
     NOT_IN_ANY_REPOSITORY = "not-in-any-repository"
     NEWER_THAN_REPOSITORY = "newer-than-repository"
+    UNORDERED = "unordered"
+    """Its version is none to its package manager's rules, so nothing can be said to be newer."""
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
