@@ -57,6 +57,7 @@ SPOOL_REPORTS = 10
 SPOOL_BYTES = 32 * 1024 * 1024
 REPLY_BYTES = 1024 * 1024
 WHOLE_SECONDS = 24 * 3600
+ROTATE_DAYS = 90
 
 Json = Dict[str, Any]
 
@@ -1849,7 +1850,7 @@ def write_file(path: str, content: bytes, mode: int) -> None:
 class Settings:
     """agent.conf, the token beside it, and what the command line says over both."""
 
-    KEYS = ("server", "ca_file", "proxy", "tags", "hostname", "updates", "host_id")
+    KEYS = ("server", "ca_file", "proxy", "tags", "hostname", "updates", "host_id", "rotate_days")
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.config: str = arguments.config
@@ -1878,6 +1879,14 @@ class Settings:
         if not re.match(r"https?://[^/\s]+(/\S*)?$", server):
             raise AgentError("the server must be an http:// or https:// URL, not %r" % server)
         return server
+
+    @property
+    def rotate_seconds(self) -> float:
+        """The age at which the token is replaced; 0 for never."""
+        text = self.values["rotate_days"] or str(ROTATE_DAYS)
+        if not re.match(r"[0-9]{1,5}$", text):
+            raise AgentError("rotate_days in %s must be a number of days, not %r" % (self.config, text))
+        return int(text) * 86400.0
 
     @property
     def tags(self) -> List[str]:
@@ -2148,6 +2157,44 @@ def enrol(settings: Settings, token: str, name: str, machine_id: str) -> None:
         raise AgentError("enrolled, but the settings cannot be saved: %s" % error)
 
 
+def rotate(settings: Settings, server: Server) -> None:
+    """Exchanges the host's token for a new one. Raises Unreachable, AgentError.
+
+    The server ends the old one when the new one is first used. The file is replaced by itself first, so that
+    a place that cannot be written is found before there is a new token to lose.
+    """
+    token, age = settings.token(), os.stat(settings.token_file).st_mtime
+    try:
+        write_file(settings.token_file, (token + "\n").encode(), 0o600)
+        os.utime(settings.token_file, (age, age))
+    except OSError as error:
+        raise AgentError("the token is not rotated, %s cannot be written: %s" % (settings.token_file, error.strerror))
+    reply = server.post("/api/v1/enrol/rotate", b"{}", token)
+    fresh = reply.json().get("token")
+    if reply.status != 201 or not isinstance(fresh, str) or not fresh:
+        later = reply.status in (408, 429) or reply.status >= 500
+        raise AgentError("the server did not rotate the token: " + reply.problem(), KEPT if later else REFUSED)
+    try:
+        write_file(settings.token_file, (fresh + "\n").encode(), 0o600)
+    except OSError as error:
+        raise AgentError("the new token cannot be saved, the old one stays: %s" % error)
+
+
+def rotate_if_due(settings: Settings, server: Server, now: float) -> None:
+    """Replaces a token of `rotate_days`; what hinders that is said, and tried again in a day at the earliest."""
+    tried = os.path.join(settings.state, "rotation-tried")
+    try:
+        due = settings.rotate_seconds and now - os.stat(settings.token_file).st_mtime >= settings.rotate_seconds
+        if not due or (os.path.exists(tried) and 0 <= now - os.stat(tried).st_mtime < 86400):
+            return
+        write_file(tried, b"", 0o600)
+        os.utime(tried, (now, now))
+        rotate(settings, server)
+        os.unlink(tried)
+    except (AgentError, OSError, Unreachable) as error:
+        warn("the token is kept for now: %s" % error)
+
+
 def trace_of(body: bytes) -> str:
     """The `trace_id` under which the server's logs speak of a report: the same at each attempt to deliver it."""
     return hashlib.sha256(body).hexdigest()[:32]
@@ -2370,7 +2417,9 @@ def parser() -> Parser:
         description="Reports this host's packages and repositories to Patchbay.",
         epilog="Exit codes: 0 delivered, 1 kept for later, 2 refused, 3 cannot collect or local error, 64 usage.",
     )
-    made.add_argument("command", nargs="?", default="report", choices=("report", "enrol", "install", "uninstall"))
+    made.add_argument(
+        "command", nargs="?", default="report", choices=("report", "enrol", "rotate", "install", "uninstall")
+    )
     made.add_argument("--print", action="store_true", dest="print_only", help="print the report, send nothing")
     made.add_argument("--version", action="version", version="patchbay-agent " + VERSION)
     made.add_argument("--quiet", action="store_true", help="print only what went wrong")
@@ -2455,6 +2504,8 @@ def run_report(host: Host, settings: Settings, arguments: argparse.Namespace) ->
             outcome, message, _ = deliver(server, token, body, held=held, attempts=attempts)
         else:
             outcome, message = send_all(server, token, spool, name, held=held, attempts=attempts)
+        if outcome == DELIVERED:
+            rotate_if_due(settings, server, time.time())
     if outcome == DELIVERED:
         if not arguments.quiet:
             print(message)
@@ -2487,6 +2538,15 @@ def run(arguments: argparse.Namespace) -> int:
         enrol(settings, arguments.token, settings.values["hostname"] or facts["hostname"], facts["machine_id"])
         if not arguments.quiet:
             print("enrolled at %s as %s" % (settings.server, settings.values["host_id"] or facts["hostname"]))
+        return DELIVERED
+    if arguments.command == "rotate":
+        with only_one(settings.state):
+            try:
+                rotate(settings, Server(settings))
+            except Unreachable as error:
+                raise AgentError(str(error), KEPT)
+        if not arguments.quiet:
+            print("the host has a new token")
         return DELIVERED
     if arguments.command == "install":
         for path in install(host, minutes=max(5, arguments.every), timer=not arguments.no_timer):

@@ -347,6 +347,34 @@ def test_a_refused_enrolment_changes_nothing(enrolled: Any, server: Any, capsys:
     assert "This enrolment token has expired." in capsys.readouterr().err
 
 
+def test_a_token_that_cannot_be_saved_is_not_rotated(
+    enrolled: Any, server: Any, agent: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is found out before the server has given a new one."""
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(agent, "write_file", full)
+
+    assert enrolled.run("rotate") == 3
+    assert server.received == []
+    assert "No space left on device" in capsys.readouterr().err
+
+
+def test_a_server_that_rotates_no_tokens_is_asked_once_a_day(enrolled: Any, server: Any) -> None:
+    """An older one; the report counts, and the token stays with its age."""
+    os.utime(enrolled.home / "token", (1_000_000, 1_000_000))
+    server.answers = [(202, {}, b'{"receipt": "r-1"}'), (404, {}, b"{}"), (202, {}, b'{"receipt": "r-2"}')]
+
+    assert [enrolled.run("report"), enrolled.run("report")] == [0, 0]
+
+    paths = [request.path for request in server.received]
+    assert paths == ["/api/v1/reports", "/api/v1/enrol/rotate", "/api/v1/reports"]
+    assert (enrolled.home / "token").read_text() == "host-token-of-the-test\n"
+    assert (enrolled.home / "token").stat().st_mtime == 1_000_000
+
+
 def test_equal_hosts_have_equal_digests(apt_tree: Any) -> None:
     """The digests are those of the sections and not of the moment."""
     first = apt_tree.collected()["digests"]

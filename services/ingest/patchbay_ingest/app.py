@@ -71,6 +71,13 @@ def make_app(context: Context) -> Flask:
         )
         return jsonify({"host_id": str(caller.host_id), "token": host_token, "pending": caller.pending}), 201
 
+    @app.post("/api/v1/enrol/rotate")
+    def rotate() -> tuple[Response, int]:
+        token = _bearer()
+        caller = identity.host_of(token)
+        limits.require(caller.host_id)
+        return jsonify({"host_id": str(caller.host_id), "token": identity.rotate(token)}), 201
+
     @app.post("/api/v1/reports")
     def report() -> tuple[Response, int]:
         if request.mimetype in sbom.MEDIA_TYPES:

@@ -30,6 +30,8 @@ log = get_logger("ingest")
 
 RECHECK_SECONDS = 30.0
 REMEMBERED_TOKENS = 200_000
+ROTATION_DAYS = 30
+"""How long a host may go on with its former token if it never uses its new one."""
 _ANONYMOUS = "protocol1"
 Value = TypeVar("Value")
 
@@ -196,6 +198,23 @@ class Identity:
         log.info("host_enrolled", host_id=str(host_id), hostname=hostname, again=before is not None)
         return Caller(host_id, enrolment.tags, pending), host_token
 
+    def rotate(self, token: str) -> str:
+        """A new token for the host that presents a valid one of its own. Raises Unauthenticated, Unavailable.
+
+        The former one ends with the first use of the new one, so a host that never got the answer is not locked out.
+        """
+        caller = self.host_of(token)
+        require_approved(caller)
+        host_token = secrets.token_urlsafe(32)
+        with self._database.transaction() as connection:
+            given = store.add_successor(
+                connection, token_hash=hash_of(token), successor_hash=hash_of(host_token), valid_days=ROTATION_DAYS
+            )
+        if not given:
+            raise Unauthenticated("This host token has been revoked; enrol the host again.")
+        log.info("host_token_rotated", host_id=str(caller.host_id))
+        return host_token
+
     def _speaker(self, token: str) -> _Speaker:
         token_hash = hash_of(token)
 
@@ -203,6 +222,8 @@ class Identity:
             with self._database.transaction() as connection:
                 found = store.credentials(connection, [token_hash]).get(token_hash)
                 if found is not None and not (found.revoked or found.removed or found.shared_token):
+                    if found.unused:
+                        store.end_predecessor(connection, token_hash)
                     return _Speaker(caller=Caller(found.host_id, list(found.tags), found.pending))
                 enrolment = self._enrolment(connection, token_hash)
                 return _Speaker(enrolment=enrolment) if enrolment else None

@@ -58,13 +58,26 @@ _revoked: ColumnElement[bool] = (
 )
 
 
+_predecessor = host_credential.alias("predecessor")
+_awaits_first_use: ColumnElement[bool] = (
+    select(_predecessor.c.token_hash)
+    .where(
+        _predecessor.c.host_id == host_credential.c.host_id,
+        _predecessor.c.replaced_by == host_credential.c.token_hash,
+        _predecessor.c.revoked_at.is_(None),
+    )
+    .exists()
+)
+
+
 def credentials(connection: Connection, token_hashes: Collection[bytes]) -> dict[bytes, Row[Any]]:
-    """Token hash to (host_id, revoked, removed, pending, shared_token, tags) of those that are known.
+    """Token hash to (host_id, revoked, removed, pending, shared_token, unused, tags) of those that are known.
 
     A host that shares an enrolment token with others may report for as long as that token may be used.
     """
     revoked = or_(
         host_credential.c.revoked_at.is_not(None),
+        and_(host_credential.c.expires_at.is_not(None), host_credential.c.expires_at <= func.now()),
         _revoked,
         and_(host_credential.c.shared_token, enrolment_token.c.id.is_not(None), not_(_usable)),
     )
@@ -76,6 +89,7 @@ def credentials(connection: Connection, token_hashes: Collection[bytes]) -> dict
             _removed.label("removed"),
             _pending.label("pending"),
             host_credential.c.shared_token,
+            _awaits_first_use.label("unused"),
             func.coalesce(enrolment_token.c.tags, text("'{}'::text[]")).label("tags"),
         )
         .select_from(
@@ -156,6 +170,49 @@ def replace_credential(
             machine_id=machine_id,
             pending=pending,
         )
+    )
+
+
+def add_successor(connection: Connection, *, token_hash: bytes, successor_hash: bytes, valid_days: int) -> bool:
+    """Give a host a second token; the first one ends with the second one's first use, else in so many days.
+
+    A successor that it was given before is revoked: nobody has used it. False if the first token is not valid.
+    """
+    connection.execute(
+        select(host_credential.c.token_hash).where(host_credential.c.token_hash == token_hash).with_for_update()
+    )
+    found = credentials(connection, [token_hash]).get(token_hash)
+    if found is None or found.revoked or found.removed or found.shared_token:
+        return False
+    given_before = select(_predecessor.c.replaced_by).where(_predecessor.c.token_hash == token_hash).scalar_subquery()
+    connection.execute(
+        update(host_credential)
+        .where(host_credential.c.token_hash == given_before, host_credential.c.revoked_at.is_(None))
+        .values(revoked_at=func.now())
+    )
+    copied = ("host_id", "enrolment_token_id", "hostname", "machine_id", "pending")
+    connection.execute(
+        insert(host_credential).from_select(
+            ["token_hash", *copied],
+            select(literal(successor_hash), *(host_credential.c[name] for name in copied)).where(
+                host_credential.c.token_hash == token_hash
+            ),
+        )
+    )
+    connection.execute(
+        update(host_credential)
+        .where(host_credential.c.token_hash == token_hash)
+        .values(replaced_by=successor_hash, expires_at=func.now() + func.make_interval(0, 0, 0, valid_days))
+    )
+    return True
+
+
+def end_predecessor(connection: Connection, token_hash: bytes) -> None:
+    """Revoke the token that this one follows."""
+    connection.execute(
+        update(host_credential)
+        .where(host_credential.c.replaced_by == token_hash, host_credential.c.revoked_at.is_(None))
+        .values(revoked_at=func.now())
     )
 
 

@@ -1,6 +1,6 @@
 """Written by ingest: who may report as which host."""
 
-from sqlalchemy import Boolean, Column, Index, Integer, LargeBinary, Table, Text, Uuid
+from sqlalchemy import Boolean, Column, DateTime, Index, Integer, LargeBinary, Table, Text, Uuid
 
 from patchbay_shared.tables.metadata import at, metadata
 
@@ -21,6 +21,8 @@ host_credential = Table(
     Column("pending", Boolean, nullable=False, server_default="false", comment="it reports once approved"),
     at("enrolled_at", now=True),
     at("revoked_at", nullable=True),
+    Column("replaced_by", LargeBinary, comment="token_hash of the token that ends this one once used"),
+    Column("expires_at", DateTime(timezone=True), comment="when it ends if its successor is never used"),
     Index("ix_host_credential_enrolment_token_id", "enrolment_token_id", "hostname"),
     info={"writer": "ingest"},
 )

@@ -22,6 +22,7 @@ def enrolments(host_id: UUID) -> Select[Any]:
             enrolment_token.c.name.label("enrolment_token"),
             case(
                 (host_credential.c.revoked_at.is_not(None), "replaced"),
+                (host_credential.c.expires_at <= func.now(), "replaced"),
                 (host_token_revocation.c.revoked_at >= host_credential.c.enrolled_at, "revoked"),
                 else_="valid",
             ).label("state"),
