@@ -58,7 +58,7 @@ class Host:
 
     def post(self, report: dict[str, Any], **options: Any) -> Any:
         headers = bearer(self.token)
-        path = f"{options.get('prefix', '')}/api/v1/reports"
+        path = f"{options.get('prefix', '')}/api/v1/reports{options.get('query', '')}"
         return self.ingest.client.post(path, data=canonical(report), headers=headers, content_type="application/json")
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
@@ -86,6 +86,17 @@ def test_an_accepted_report_says_what_may_be_left_out_next_time(host: Host) -> N
     lies["digests"]["packages"] = "0" * 64
     assert host.post(lies).json["sections"] == ["modules", "policy", "repos"]
     assert "sections" not in host.post({**whole(), "digests": {}}).json
+
+
+def test_a_client_that_waited_for_the_verdict_is_told_too(host: Host) -> None:
+    """200 with the outcome and the same sections; the next report may leave them out."""
+    answer = host.post(whole(), query="?wait=30")
+
+    assert (answer.status_code, answer.json["state"]) == (200, "evaluated")
+    assert answer.json["sections"] == sorted(ALL)
+    again = host.post(without(whole(), *answer.json["sections"]), query="?wait=30")
+    assert (again.status_code, again.json["unchanged"], again.json["sections"]) == (200, True, sorted(ALL))
+    assert "sections" not in host.post({**whole(), "digests": {}}, query="?wait=30").json
 
 
 @pytest.mark.parametrize("prefix", ["", "/patchman"])
@@ -279,6 +290,23 @@ def machine(ingest_with: IngestWith, tmp_path: Path) -> Iterator[Machine]:
     made.agent("enrol", "--token", FLEET_TOKEN)
     yield made
     made.stop()
+
+
+def test_a_machine_that_renames_itself_stays_one_host(machine: Machine) -> None:
+    """Machine-id and token say who it is; its name is shown as it is now, with all that came before."""
+    assert machine.report() == [202]
+    [before] = machine.rows("SELECT id, hostname FROM host")
+    assert before[1] == "web1.example.org"
+
+    machine.write("etc/hostname", "shop.example.net\n")
+    machine.install("2")
+    assert machine.report() == [202]
+
+    assert machine.rows("SELECT id, hostname FROM host") == [(before[0], "shop.example.net")]
+    assert machine.rows("SELECT DISTINCT host_id, state FROM receipt") == [(before[0], "evaluated")]
+    assert machine.rows("SELECT DISTINCT host_id FROM package_event") == [(before[0],)]
+    assert machine.rows("SELECT machine_id_shared FROM host") == [(False,)]
+    assert machine.own() == "2"
 
 
 def test_the_agent_sends_only_what_changed(machine: Machine) -> None:

@@ -111,9 +111,11 @@ def make_app(context: Context) -> Flask:
 
     def answer(receipt_id: UUID, wait_seconds: float, sections: list[str] | None = None) -> tuple[Response, int]:
         """`sections`: those that the client may leave out next time, as long as they are the same."""
+        told = {"sections": sections} if sections else {}
         if outcome := outcomes.wait_for(receipt_id, wait_seconds):
-            return Response(msgspec.json.encode(outcome), mimetype="application/json"), 200
-        return jsonify({"receipt": str(receipt_id)} | ({"sections": sections} if sections else {})), 202
+            document = msgspec.to_builtins(outcome) | told
+            return Response(msgspec.json.encode(document), mimetype="application/json"), 200
+        return jsonify({"receipt": str(receipt_id)} | told), 202
 
     def read_body() -> Body:
         sent = read_bounded(request.stream, declared=request.content_length, limit=settings.report_max_bytes)
