@@ -143,6 +143,9 @@ class Settings:
     )
     sync_interval_seconds: int = _setting(3_600, "How often a repository is checked for changes.")
     sync_threads: int = _setting(2, "Repositories that a repo-sync process crawls at the same time.")
+    sync_per_host: int = _setting(
+        2, "Repositories of one host that all repo-sync processes together crawl at the same time; 0: any number."
+    )
     sync_retry_seconds: int = _setting(60, "First wait after a failed sync; doubles up to the interval.")
     sync_temp_dir: str = _setting("", "Folder of half-fetched indexes; default: the system's temporary folder.")
     fetch_timeout_seconds: float = _setting(30.0, "Longest silence of a mirror, connecting or sending.")

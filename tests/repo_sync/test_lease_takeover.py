@@ -2,6 +2,7 @@
 
 import threading
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
@@ -43,6 +44,24 @@ def test_workers_share_what_is_due(world: Any) -> None:
     assert first is not None
     assert second is not None
     assert first.id != second.id
+
+
+def test_of_one_host_only_so_many_are_crawled_at_once(world: Any) -> None:
+    """Whatever the case, the user and the path of the URL; other hosts do not wait, nor what a dead worker held."""
+    urls = ["http://A.test/1", "https://user@a.test/2", "http://a.test/3", "http://a.test:8080/4", "http://b.test/5"]
+    for number, url in enumerate(urls):
+        world.refer(ReportRepository(id=f"r{number}", type="rpm", urls=[url]))
+    world.learn()
+
+    def leased() -> Any:
+        with world.database.transaction() as connection:
+            return store.lease_next(connection, "one", 60.0, per_host=1)
+
+    found = [leased() for _ in range(4)]
+    assert {urlsplit(each.url).netloc.rpartition("@")[2].lower() for each in found[:3]} == {
+        "a.test", "a.test:8080", "b.test",
+    }  # fmt: skip
+    assert found[3] is None
 
 
 def test_a_dead_workers_repository_is_taken_over(world: Any) -> None:

@@ -206,9 +206,23 @@ def wake_used(connection: Connection, *, interval_seconds: float) -> int:
     ).rowcount
 
 
-def lease_next(connection: Connection, owner: str, seconds: float) -> Repository | None:
-    """Lease the repository that is due longest and that nobody holds; None if there is none."""
-    return lease(connection, owner, seconds, which="next_sync_at <= now()")
+_HOST = "substring(lower({}.url) FROM '^[a-z]+://(?:[^/@]*@)?([^/?#]+)')"
+"""SQL: host and port of a repository's URL."""
+
+
+def lease_next(connection: Connection, owner: str, seconds: float, *, per_host: int = 0) -> Repository | None:
+    """Lease the repository that is due longest and that nobody holds; None if there is none.
+
+    Those of a host of which `per_host` are being crawled wait; 0 is no limit. (Processes that ask in the same instant
+    do not see each other's, and may exceed it once.)
+    """
+    which = "next_sync_at <= now()"
+    if per_host:
+        which += f"""
+            AND (SELECT count(*) FROM repository busy
+                 WHERE busy.leased_until > now() AND {_HOST.format("busy")} = {_HOST.format("repository")}
+                ) < :per_host"""
+    return lease(connection, owner, seconds, which=which, values={"per_host": per_host})
 
 
 def lease(

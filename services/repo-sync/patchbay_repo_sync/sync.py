@@ -91,7 +91,9 @@ class Syncer:
     def sync_next(self) -> bool:
         """Sync the repository that is due longest; False if none is due. Raises Unavailable (the database)."""
         with self._database.transaction() as connection:
-            repository = store.lease_next(connection, self.owner, LEASE_SECONDS)
+            repository = store.lease_next(
+                connection, self.owner, LEASE_SECONDS, per_host=self._settings.sync_per_host
+            )
         if repository is None:
             return False
         self._fetcher.transferred_bytes = 0
