@@ -5,6 +5,7 @@ use aside in `Rejected`, with the reason, and goes on; it raises InvalidInput on
 what it should be (another format, damaged, truncated).
 """
 
+import codecs
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
@@ -276,9 +277,22 @@ def moment(text: str) -> datetime:
     """An ISO time, with or without a zone (then UTC). Raises InvalidInput."""
     try:
         parsed = datetime.fromisoformat(text.strip())
-    except ValueError as exc:
+        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except (ValueError, OverflowError) as exc:
         raise InvalidInput(f"{text[:40]!r} is no date") from exc
-    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+
+
+def moment_if_readable(text: str | None) -> datetime | None:
+    """`moment`, None for what is none: an unreadable date is no reason to lose the fix or the rating beside it."""
+    try:
+        return moment(text) if text else None
+    except InvalidInput:
+        return None
+
+
+def without_mark(data: bytes) -> bytes:
+    """The bytes after a byte order mark, which JSON must not and text need not begin with, and does in the wild."""
+    return data.removeprefix(codecs.BOM_UTF8)
 
 
 def from_epoch(seconds: float) -> datetime:
@@ -292,6 +306,6 @@ def from_epoch(seconds: float) -> datetime:
 def decoded(data: bytes, shape: type[Made], feed: str) -> Made:
     """A whole JSON feed. Raises InvalidInput naming the feed: not JSON, truncated, or of another shape."""
     try:
-        return msgspec.json.decode(data, type=shape)
+        return msgspec.json.decode(without_mark(data), type=shape)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
         raise InvalidInput(f"{feed} cannot be read: {exc}") from exc

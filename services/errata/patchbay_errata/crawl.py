@@ -186,11 +186,15 @@ class Crawler:
         fetched = _Fetched([], listing.sha256, listing.etag, listing.last_modified, cursor=cursor)
         if row.current and listing.sha256 == row.sha256:
             return fetched
+        now = datetime.now(UTC)
         since = moment(cursor) if cursor else None
+        if since is not None and since > now:
+            since = None
         entries = feed.listed(listing.data)
         if feed.path_of is not None:
             fetched.listed = frozenset(path for path, _ in entries)
-        due = sorted((at, path) for path, at in entries if since is None or at > since)
+        # A date ahead of our clock must not carry the cursor past what is published until then.
+        due = sorted((min(at, now), path) for path, at in entries if since is None or at > since)
         batch = [each for n, each in enumerate(due) if n < _DOCUMENTS or each[0] == due[_DOCUMENTS - 1][0]]
         base = feed.url.rpartition("/")[0]
         for number, (at, path) in enumerate(batch):

@@ -17,12 +17,14 @@ _DISTRO_INFO = "distro-info-data (ISC)"
 def distro_info(data: bytes, rejected: Rejected, *, ecosystem: str) -> Iterator[Lifecycle]:
     """`debian.csv` or `ubuntu.csv`; lines may end early. Releases to come have no dates. Raises InvalidInput."""
     try:
-        reader = csv.DictReader(io.StringIO(data.decode("utf-8")))
+        reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig")))
         rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as exc:
         raise InvalidInput(f"The release calendar of {ecosystem} cannot be read: {exc}") from exc
     if not {"version", "series", "eol"} <= set(reader.fieldnames or ()):
         raise InvalidInput(f"The release calendar of {ecosystem} lacks the columns version, series and eol.")
+    if not rows:
+        raise InvalidInput(f"The release calendar of {ecosystem} has no release.")
 
     def row(values: dict[str, str | None]) -> Iterator[Lifecycle]:
         if not values["series"]:

@@ -12,7 +12,7 @@ from patchbay_errata.store import Outcome
 
 LEASE_SECONDS = 1_800.0
 """Longer than any feed takes: the fetch is bounded by PATCHBAY_FETCH_TOTAL_SECONDS for each file."""
-PARSER_VERSION = 2
+PARSER_VERSION = 3
 """Raised when parsers learn to read more of a feed: it is then read again although it did not change."""
 _FIRST_RETRY_SECONDS = 60
 

@@ -107,7 +107,7 @@ def store_advisories(
     outcome.record_count = len(seen if whole else seen | known.keys())
     if whole:
         gone = [number for number in known if number not in seen]
-        if _suspicious(len(gone), len(known)):
+        if _suspicious(len(gone), len(known), left=len(seen)):
             outcome.kept_count = len(gone)
         else:
             _touch(outcome.touched, _remove(connection, gone))
@@ -263,7 +263,7 @@ def store_cves(connection: Connection, source: str, records: Iterable[CveRecord]
     flush()
     outcome.record_count = len(seen if whole else seen | known.keys())
     gone = [number for number in known if number not in seen] if whole else []
-    if _suspicious(len(gone), len(known)):
+    if _suspicious(len(gone), len(known), left=len(seen)):
         outcome.kept_count = len(gone)
     else:
         _remove_cves(connection, source, gone)
@@ -359,7 +359,7 @@ def _replace(
         missing = f"FROM {table} t WHERE NOT EXISTS (SELECT 1 FROM {staged} s WHERE {same})"
         gone = connection.scalar(text(f"SELECT count(*) {missing}")) or 0
         total = connection.scalar(text(f"SELECT count(*) FROM {table}")) or 0
-        if _suspicious(gone, total):
+        if _suspicious(gone, total, left=count):
             outcome.kept_count = gone
         else:
             connection.execute(text(f"DELETE {missing}"))
@@ -374,7 +374,7 @@ def withdraw_unlisted(
     rows = connection.execute(text("SELECT id, name FROM advisory WHERE source = :source"), {"source": source}).all()
     gone = [row.id for row in rows if path_of(row.name) not in listed]
     outcome.record_count = len(rows)
-    if _suspicious(len(gone), len(rows)):
+    if _suspicious(len(gone), len(rows), left=len(rows) - len(gone)):
         outcome.kept_count = len(gone)
         return
     withdrawn: Touched = {}
@@ -386,9 +386,9 @@ def withdraw_unlisted(
     outcome.record_count -= len(gone)
 
 
-def _suspicious(gone: int, known: int) -> bool:
-    """Whether a feed shrank more than feeds do: half of it is rather lost on the way than withdrawn."""
-    return gone >= _SHRINK_LEAST and gone > known * _SHRINK_SHARE
+def _suspicious(gone: int, known: int, *, left: int) -> bool:
+    """Whether a feed shrank more than feeds do: half of it, or all, is rather lost on the way than withdrawn."""
+    return gone > 0 and (left == 0 or (gone >= _SHRINK_LEAST and gone > known * _SHRINK_SHARE))
 
 
 def _copy(connection: Connection, target: str, rows: Iterable[tuple[Any, ...]]) -> int:

@@ -17,6 +17,7 @@ from patchbay_errata.advisory import (
     each_record,
     from_epoch,
     level,
+    without_mark,
 )
 
 _TYPES = {"security": "security", "bugfix": "bugfix", "enhancement": "enhancement", "newpackage": "newpackage"}
@@ -65,7 +66,7 @@ class _Full(msgspec.Struct):
 
 def errata(data: bytes, rejected: Rejected, *, major: str) -> Iterator[Advisory]:
     """The advisories of one major release. Raises InvalidInput."""
-    if data.lstrip()[:1] == b"[":
+    if without_mark(data).lstrip()[:1] == b"[":
         found = decoded(data, list[msgspec.Raw], "AlmaLinux's errata")
     else:
         found = decoded(data, _Full, "AlmaLinux's errata").data

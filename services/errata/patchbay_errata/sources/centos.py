@@ -12,7 +12,7 @@ import defusedxml.ElementTree
 from defusedxml.common import DefusedXmlException
 from patchbay_shared.errors import InvalidInput
 
-from patchbay_errata.advisory import Advisory, Fix, Rejected, checked, each_record, level, moment
+from patchbay_errata.advisory import Advisory, Fix, Rejected, checked, each_record, level, moment_if_readable
 from patchbay_errata.sources.rocky import NEVRA
 
 _TYPES = {"security": "security", "bug": "bugfix", "product": "enhancement", "enhancement": "enhancement"}
@@ -46,9 +46,11 @@ def _read(element: Element) -> Iterator[Advisory]:
     fixes = []
     for each in element.iterfind("packages"):
         name = (each.text or "").strip().removesuffix(".rpm")
-        match = NEVRA.match(name)
-        if match is None or name.endswith(_SOURCES):
+        if not name or name.endswith(_SOURCES):
             continue
+        match = NEVRA.match(name)
+        if match is None:
+            raise InvalidInput(f"{name[:80]!r} is no file of a package")
         distro_release = releases[0] if len(releases) == 1 else _release_of(match["evr"], releases)
         arch = "" if match["arch"] == "noarch" else match["arch"]
         fixes.append(Fix("centos", distro_release, match["name"], "binary", match["evr"], arch=arch))
@@ -63,7 +65,7 @@ def _read(element: Element) -> Iterator[Advisory]:
             vendor_severity=element.get("severity", ""),
             title=element.get("synopsis", ""),
             description=element.get("description", ""),
-            issued_at=moment(issued) if issued else None,
+            issued_at=moment_if_readable(issued),
             fixes=tuple(fixes),
             references=tuple(element.get("references", "").split()),
         )

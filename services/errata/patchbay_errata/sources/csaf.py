@@ -13,7 +13,18 @@ from datetime import datetime
 import msgspec
 from patchbay_shared.errors import InvalidInput
 
-from patchbay_errata.advisory import Advisory, Fix, Rejected, checked, cves_in, decoded, each_record, level, moment
+from patchbay_errata.advisory import (
+    Advisory,
+    Fix,
+    Rejected,
+    checked,
+    cves_in,
+    decoded,
+    each_record,
+    level,
+    moment,
+    moment_if_readable,
+)
 from patchbay_errata.sources.rocky import NEVRA
 
 _ENTERPRISE = re.compile(
@@ -105,8 +116,8 @@ def _read(csaf: _Csaf) -> Iterator[Advisory]:
             title=about.title,
             description="\n\n".join(each.text for each in about.notes if each.category == "description"),
             url=next((each.url for each in about.references if each.category == "self"), ""),
-            issued_at=_moment(about.tracking.initial_release_date),
-            updated_at=_moment(about.tracking.current_release_date),
+            issued_at=moment_if_readable(about.tracking.initial_release_date),
+            updated_at=moment_if_readable(about.tracking.current_release_date),
             fixes=tuple(_any_arch(_fixes(csaf.vulnerabilities))),
             cves=cves_in(*(each.cve for each in csaf.vulnerabilities), about.tracking.id if vex else ""),
         )
@@ -115,14 +126,6 @@ def _read(csaf: _Csaf) -> Iterator[Advisory]:
 
 def _type(number: str) -> str:
     return "bugfix" if "-RU-" in number or number.startswith(("RHBA", "RHEA")) else "security"
-
-
-def _moment(text: str) -> datetime | None:
-    """A date that is none is no reason to lose the fixes."""
-    try:
-        return moment(text) if text else None
-    except InvalidInput:
-        return None
 
 
 def _fixes(vulnerabilities: list[_Vulnerability]) -> Iterator[Fix]:
@@ -217,7 +220,7 @@ def changes(data: bytes) -> list[tuple[str, datetime]]:
     A path that leads out of the list's own folder is refused with the whole list: it is no honest one.
     """
     found = []
-    for row in csv.reader(io.StringIO(data.decode("utf-8", "replace"))):
+    for row in csv.reader(io.StringIO(data.decode("utf-8-sig", "replace"))):
         if len(row) != 2 or not row[0].endswith(".json") or not _PATH.match(row[0]) or ".." in row[0]:
             raise InvalidInput(f"The list of changed CSAF documents has the line {','.join(row)[:80]!r}.")
         found.append((row[0], moment(row[1])))

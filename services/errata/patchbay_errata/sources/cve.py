@@ -15,7 +15,9 @@ from patchbay_errata.advisory import (
     decoded,
     each_record,
     moment,
+    moment_if_readable,
     plain,
+    without_mark,
 )
 from patchbay_errata.sources.cvss_metric import metric
 
@@ -95,8 +97,8 @@ def record(data: bytes) -> CveRecord:
         id=_checked_id(about.cve_id),
         state="rejected" if about.state == "REJECTED" else "published",
         description=_english(cna.descriptions or cna.rejected_reasons),
-        published_at=moment(about.date_published) if about.date_published else None,
-        updated_at=moment(about.date_updated) if about.date_updated else None,
+        published_at=moment_if_readable(about.date_published),
+        updated_at=moment_if_readable(about.date_updated),
         metrics=tuple(dict.fromkeys(metrics)),
         cwes=tuple(dict.fromkeys(each.cwe_id for each in problems if each.cwe_id.startswith("CWE-"))),
     )
@@ -118,7 +120,7 @@ def changes(data: bytes) -> list[tuple[str, datetime]]:
 
     The path follows from the id, not from the link that stands beside it. Raises InvalidInput.
     """
-    whole = data.lstrip()[:1] == b"["
+    whole = without_mark(data).lstrip()[:1] == b"["
     deltas = decoded(data, list[_Delta], "The CVE list") if whole else [decoded(data, _Delta, "The CVE list")]
     newest: dict[str, datetime] = {}
     for delta in deltas:
@@ -197,8 +199,8 @@ def _nvd_record(raw: _NvdCve) -> CveRecord:
         id=_checked_id(raw.id),
         state="rejected" if raw.vuln_status == "Rejected" else "published",
         description=_english(raw.descriptions),
-        published_at=moment(raw.published) if raw.published else None,
-        updated_at=moment(raw.last_modified) if raw.last_modified else None,
+        published_at=moment_if_readable(raw.published),
+        updated_at=moment_if_readable(raw.last_modified),
         metrics=tuple(dict.fromkeys(metrics)),
         cwes=tuple(dict.fromkeys(word for word in words if word.startswith("CWE-"))),
     )

@@ -25,7 +25,7 @@ def advisory_list(data: bytes, rejected: Rejected) -> Iterator[Advisory]:
     Announcements without a fix are advisories without fixes. Raises InvalidInput if no line is an entry.
     """
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise InvalidInput(f"Debian's advisory list is not UTF-8: {exc}") from exc
     entries: list[tuple[str, list[str]]] = []

@@ -13,7 +13,7 @@ import defusedxml.ElementTree
 from defusedxml.common import DefusedXmlException
 from patchbay_shared.errors import InvalidInput
 
-from patchbay_errata.advisory import Advisory, Fix, Rejected, checked, cves_in, each_record, level, moment
+from patchbay_errata.advisory import Advisory, Fix, Rejected, checked, cves_in, each_record, level, moment_if_readable
 
 _MAX_FILE_BYTES = 1_000_000
 
@@ -25,8 +25,9 @@ def archive(stream: BinaryIO, rejected: Rejected) -> Iterator[Advisory]:
 
 def _members(stream: BinaryIO) -> Iterator[tuple[str, bytes]]:
     found = 0
+    tail = _Tail(stream)
     try:
-        with tarfile.open(fileobj=stream, mode="r|") as tar:
+        with tarfile.open(fileobj=tail, mode="r|") as tar:  # type: ignore[call-overload]  # it needs only read()
             for member in tar:
                 name = member.name.rpartition("/")[2]
                 if member.isfile() and name.startswith("glsa-") and name.endswith(".xml"):
@@ -37,6 +38,21 @@ def _members(stream: BinaryIO) -> Iterator[tuple[str, bytes]]:
         raise InvalidInput(f"Gentoo's archive of advisories is damaged or no tar archive: {exc}") from exc
     if not found:
         raise InvalidInput("Gentoo's archive of advisories holds no glsa-*.xml.")
+    if any(tail.block):
+        raise InvalidInput("Gentoo's archive of advisories is truncated: it has no end mark.")
+
+
+class _Tail:
+    """A stream that keeps its last block: tarfile takes an archive that was cut between two files for whole."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.block = b""
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self.block = (self.block + data)[-tarfile.BLOCKSIZE :]
+        return data
 
 
 def document(data: bytes) -> Iterator[Advisory]:
@@ -59,7 +75,7 @@ def document(data: bytes) -> Iterator[Advisory]:
             title=_text(root, "title"),
             description=_text(root, "synopsis"),
             url=f"https://security.gentoo.org/glsa/{root.get('id')}",
-            issued_at=moment(announced) if announced else None,
+            issued_at=moment_if_readable(announced),
             fixes=tuple(_fix(each) for each in root.iterfind("affected/package")),
             cves=cves_in(*("".join(each.itertext()) for each in root.iterfind("references/uri"))),
         )

@@ -12,7 +12,17 @@ from io import BytesIO
 import msgspec
 from patchbay_shared.errors import InvalidInput
 
-from patchbay_errata.advisory import Advisory, Decoder, Fix, Rejected, checked, cves_in, each_record, moment
+from patchbay_errata.advisory import (
+    Advisory,
+    Decoder,
+    Fix,
+    Rejected,
+    checked,
+    cves_in,
+    each_record,
+    moment_if_readable,
+    without_mark,
+)
 from patchbay_errata.lifecycle import codename_of
 from patchbay_errata.sources.csaf import suse_release
 
@@ -86,7 +96,7 @@ def _members(file: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]:
 
 def document(data: bytes) -> Iterator[Advisory]:
     """The advisory of one file. Raises InvalidInput or msgspec's DecodeError."""
-    raw = _decoder.decode(data)
+    raw = _decoder.decode(without_mark(data))
     references = raw.references or []
     affected = raw.affected or []
     yield checked(
@@ -98,8 +108,8 @@ def document(data: bytes) -> Iterator[Advisory]:
             title=raw.summary,
             description=raw.details,
             url=next((each.url for each in references if each.type == "ADVISORY"), ""),
-            issued_at=moment(raw.published) if raw.published else None,
-            updated_at=moment(raw.modified),
+            issued_at=moment_if_readable(raw.published),
+            updated_at=moment_if_readable(raw.modified),
             fixes=() if raw.withdrawn else tuple(_fixes(affected)),
             cves=cves_in(raw.id, *raw.aliases, *raw.related, *raw.upstream),
             references=tuple(each.url for each in references if each.url),

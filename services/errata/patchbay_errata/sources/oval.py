@@ -10,7 +10,6 @@ Debian's tests name source packages. Ubuntu's name binaries, by a constant varia
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from datetime import datetime
 from typing import BinaryIO
 
 import defusedxml.ElementTree
@@ -18,7 +17,7 @@ import msgspec
 from defusedxml.common import DefusedXmlException
 from patchbay_shared.errors import InvalidInput
 
-from patchbay_errata.advisory import Advisory, Fix, Rejected, checked, cves_in, each_record, level, moment
+from patchbay_errata.advisory import Advisory, Fix, Rejected, checked, cves_in, each_record, level, moment_if_readable
 from patchbay_errata.lifecycle import codename_of
 from patchbay_errata.sources.csaf import suse_releases
 
@@ -210,8 +209,8 @@ def _advisory(definition: _Definition, number: str, cves: tuple[str, ...], fixes
             title=definition.title,
             description=definition.description,
             url=next((each for _, _, each in definition.references if each.startswith("http")), ""),
-            issued_at=_moment(definition.issued),
-            updated_at=_moment(definition.updated),
+            issued_at=moment_if_readable(definition.issued.removesuffix(" UTC")),
+            updated_at=moment_if_readable(definition.updated.removesuffix(" UTC")),
             fixes=tuple(fixes),
             cves=cves,
             references=tuple(each for _, _, each in definition.references if each.startswith("http")),
@@ -297,13 +296,6 @@ def _place(platform: str) -> list[Place]:
     if platform.startswith(("SUSE", "openSUSE")):
         return [place for place in suse_releases(platform) if place[0] != platform]
     return []
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        return moment(text.removesuffix(" UTC")) if text else None
-    except InvalidInput:
-        return None
 
 
 def _date(element: ET.Element | None) -> str:

@@ -16,7 +16,7 @@ from patchbay_errata.advisory import (
     decoded,
     each_record,
     level,
-    moment,
+    moment_if_readable,
 )
 
 NEVRA = re.compile(r"(?P<name>.+)-(?P<evr>(?:\d+:)?[^-:]+-[^-]+)\.(?P<arch>[^.-]+)\Z")
@@ -96,8 +96,8 @@ def _read(raw: _Advisory) -> Advisory:
             title=raw.synopsis,
             description=raw.description,
             url=f"https://errata.rockylinux.org/{raw.name}",
-            issued_at=moment(raw.published_at) if raw.published_at else None,
-            updated_at=moment(raw.updated_at) if raw.updated_at else None,
+            issued_at=moment_if_readable(raw.published_at),
+            updated_at=moment_if_readable(raw.updated_at),
             fixes=tuple(fixes),
             cves=cves_in(*(each.cve for each in raw.cves)),
         )
