@@ -34,8 +34,17 @@ DEFAULT_DAYS = {"exploited": 14, "critical": 15, "high": 30, "medium": 90, "low"
 EXPOSED_TAGS = ("internet-facing", "exposed", "dmz", "public")
 """Tags that say that others can reach a host: its CVEs come before the same ones of a host without."""
 
-FIXES = """
-    SELECT f.*, a.type, a.name AS advisory, a.severity, a.issued_at
+
+def past(when: str) -> str:
+    """SQL of a time that a publisher gave, its clock a day ahead at most: what is further ahead is no time at all.
+
+    A date in years to come would put off the day from which a host counts as exposed, and with it every due date.
+    """
+    return f"CASE WHEN {when} <= now() THEN {when} WHEN {when} < now() + interval '1 day' THEN now() END"
+
+
+FIXES = f"""
+    SELECT f.*, a.type, a.name AS advisory, a.severity, {past("a.issued_at")} AS issued_at
     FROM advisory_fix f JOIN advisory a ON a.id = f.advisory_id
     WHERE a.type IN ('security', 'cve') AND a.status <> 'retracted'
 """
@@ -255,7 +264,8 @@ _HOST_CVES = f"""
         SELECT s.host_id, s.cve, s.rank, s.packages, coalesce(o.advisories, '{{{{}}}}') AS advisories,
                c.score, coalesce(c.severity, '') AS cvss_severity, coalesce(c.vector, '') AS vector,
                coalesce(c.cvss_version, '') AS cvss_version, coalesce(c.cwes, '{{{{}}}}') AS cwes,
-               k.cve IS NOT NULL AS known_exploited, k.due_on, k.added_on, e.score AS epss, e.percentile,
+               k.cve IS NOT NULL AS known_exploited, k.due_on, ({past("k.added_on")})::date AS added_on,
+               e.score AS epss, e.percentile,
                coalesce((CAST(:levels AS text[]))[o.level], nullif(nullif(c.severity, ''), 'none'), '') AS severity,
                greatest(coalesce(o.issued_at, c.published_at), v.installed_at) AS since,
                greatest(coalesce(o.fixed_at, c.published_at), v.installed_at) AS fixable_at,
@@ -267,7 +277,8 @@ _HOST_CVES = f"""
         LEFT JOIN arrived v ON v.host_id = s.host_id AND v.cve = s.cve
         LEFT JOIN policy y ON y.host_id = s.host_id
         LEFT JOIN LATERAL (
-            SELECT score, severity, vector, cvss_version, cwes, published_at FROM cve WHERE cve.id = s.cve
+            SELECT score, severity, vector, cvss_version, cwes, {past("published_at")} AS published_at
+            FROM cve WHERE cve.id = s.cve
             ORDER BY score IS NULL, updated_at DESC NULLS LAST LIMIT 1) c ON true
         LEFT JOIN known_exploited k ON k.cve = s.cve
         LEFT JOIN exploit_score e ON e.cve = s.cve

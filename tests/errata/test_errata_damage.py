@@ -246,3 +246,26 @@ def test_a_date_ahead_of_the_clock_does_not_hide_what_is_published_until_then(
 
     assert room.rows("SELECT name FROM advisory ORDER BY 1") == [("SUSE-SU-2024:1-1",), ("SUSE-SU-2024:2-1",)]
     assert room.rows("SELECT cursor < '2199' FROM errata_source WHERE name = 'suse-csaf'") == [(True,)]
+
+
+def test_a_last_modified_in_the_future_does_not_hide_the_next_version(
+    database_of: Callable[[str | None], Database], site: Site
+) -> None:
+    """A server whose clock was wrong: asked since 2199 it would say "not modified" until then."""
+    source = SOURCES["debian-dsa"]
+    site.bodies["/feed"] = source.build([Shape()] * 2)
+    room = Room(
+        database_of,
+        site,
+        errata_urls=f"debian-dsa={site.url}/feed",
+        mirror_map="",
+        fetch_allowed_networks="127.0.0.0/8",
+    )
+    for dated, count in (("Tue, 01 Jan 2199 00:00:00 GMT", 2), ("Fri, 02 Jan 2026 00:00:00 GMT", 3)):
+        site.last_modified = dated
+        site.bodies["/feed"] = source.build([Shape()] * count)
+        room.crawl()
+    room.crawl()
+
+    assert _stored(room, "debian-dsa") == 3
+    assert [status for _, status in site.requests] == [200, 200, 304]

@@ -2,13 +2,13 @@
 
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 from patchbay_errata.exposure import count_exposures
 from patchbay_shared.db import Database
-from patchbay_shared.tables import host, host_exposure, risk_exception
+from patchbay_shared.tables import advisory, cve, host, host_exposure, known_exploited, risk_exception
 from sqlalchemy import insert, select, update
 from vulnerable_fleet import NOW, Seed
 
@@ -93,3 +93,37 @@ def test_what_did_not_change_is_not_counted_again(counted: Counted) -> None:
     with counted.owner.transaction() as connection:
         after = dict(connection.execute(select(host_exposure.c.host_id, host_exposure.c.counted_at)).all())  # type: ignore[arg-type]
     assert {number for number in after if after[number] != before[number]} == {counted.hosts["b"]}
+
+
+def test_dates_ahead_of_the_clock_put_nothing_off(counted: Counted) -> None:
+    """Advisories and CISA's entries of the year 2199 leave what else is known; no host counts as exposed later."""
+    later = datetime(2199, 1, 1, tzinfo=UTC)
+    with counted.owner.transaction() as connection:
+        connection.execute(update(advisory).values(issued_at=later))
+        connection.execute(
+            update(known_exploited).values(added_on=later.date(), due_on=later.date() + timedelta(days=14))
+        )
+        values = {
+            "source": "debian-dsa",
+            "digest": 0,
+            "state": "published",
+            "description": "",
+            "severity": "critical",
+        }
+        values |= {"vector": "", "cvss_version": "", "provider": "", "metrics": [], "cwes": []}
+        for number in (CVE, "CVE-2024-0002"):
+            connection.execute(insert(cve).values(id=number, published_at=NOW - timedelta(days=200), **values))
+
+    counted.count()
+
+    assert [row for row in counted.rows().values() if row[0]] == [(2, 2, 1, 2, 0)] * 2
+
+
+def test_a_clock_that_is_a_little_ahead_means_now(counted: Counted) -> None:
+    """Nothing is due at once because its advisory is of this evening in another zone."""
+    with counted.owner.transaction() as connection:
+        connection.execute(update(advisory).values(issued_at=NOW + timedelta(hours=6)))
+
+    counted.count()
+
+    assert {row[3] for row in counted.rows().values()} == {0}

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
@@ -217,6 +217,32 @@ class World:
                     {"id": number, "c": component, "a": architecture, "d": msgspec.json.encode(definition).decode()},
                 )
         return number
+
+    def used(self, *hosts: dict[str, list[UUID]]) -> None:
+        """Make these the hosts that there are: each with its `repository_ids`, `unchecked_ids`, `unexpiring_ids`."""
+        with self.owner.transaction() as connection:
+            connection.execute(text("DELETE FROM host"))
+            for number, lists in enumerate(hosts):
+                values = {"repository_ids": [], "unchecked_ids": [], "unexpiring_ids": [], **lists}
+                connection.execute(
+                    text("""
+                        WITH r AS (
+                            INSERT INTO repository_set
+                                (digest, document, repository_ids, unchecked_ids, unexpiring_ids)
+                            VALUES (CAST(:d AS text)::bytea, '{}', CAST(:repository_ids AS uuid[]),
+                                CAST(:unchecked_ids AS uuid[]), CAST(:unexpiring_ids AS uuid[])) RETURNING id
+                        ), p AS (
+                            INSERT INTO package_set (digest, package_ids, held_ids, config_ids)
+                            VALUES (CAST(:d AS text)::bytea, '{}', '{}', '{}') RETURNING id
+                        )
+                        INSERT INTO host (id, hostname, machine_id, facts, os_name, arch, kernel, boot_id, tags,
+                            content_digest, package_set_id, repository_set_id, package_count, first_report_at,
+                            last_report_at, changed_at)
+                        SELECT gen_random_uuid(), 'h', '', '{}', '', '', '', '', '{}', 'x', p.id, r.id, 0,
+                            now(), now(), now() FROM p, r
+                    """),
+                    {"d": f"{number}-{uuid4()}", **values},
+                )
 
     def learn(self) -> list[UUID]:
         with self.database.transaction() as connection:

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import lzma
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from patchbay_repo_sync import swap as swapping
@@ -375,3 +376,33 @@ def test_a_repository_without_an_address_says_so(world: Any) -> None:
     world.sync()
 
     assert "No host named an address" in world.repository()["message"]
+
+
+def test_what_expired_is_taken_as_long_as_every_host_takes_it(world: Any, apt_mirror: Any) -> None:
+    """What hosts report now counts, not what the first one said: one that checks again is enough to refuse it."""
+    apt_mirror.fields["Valid-Until"] = "Fri, 20 Nov 2026 11:00:00 UTC"
+    apt_mirror.publish()
+    number = world.refer(apt_mirror.source(), MAIN)
+    takes = {"repository_ids": [number], "unexpiring_ids": [number]}
+    checks = {"repository_ids": [number]}
+    elsewhere = {"repository_ids": [uuid4()]}
+    states = []
+
+    for hosts in ([checks], [takes], [takes, elsewhere], [takes, checks], [takes, takes], []):
+        world.used(*hosts)
+        world.sync()
+        states.append(world.repository()["state"])
+
+    assert states == ["untrusted", "ok", "ok", "untrusted", "ok", "untrusted"]
+
+
+def test_a_set_that_was_not_looked_at_yet_leaves_it_to_what_is_known(world: Any, apt_mirror: Any) -> None:
+    """After an upgrade, until the sweep has noted what hosts read unchecked."""
+    apt_mirror.fields["Valid-Until"] = "Fri, 20 Nov 2026 11:00:00 UTC"
+    apt_mirror.publish()
+    number = world.refer(apt_mirror.source(check_valid_until=False), MAIN)
+    world.used({"repository_ids": [number], "unexpiring_ids": None})
+
+    world.sync()
+
+    assert world.repository()["state"] == "ok"

@@ -282,3 +282,19 @@ def test_what_only_the_host_can_read_is_failing_with_its_reason(world: Any, url:
 
     assert world.repository()["state"] == "failing"
     assert "only http and https" in world.repository()["message"]
+
+
+def test_trusting_follows_the_hosts(world: Any) -> None:
+    """A flat repository without a Release file is read only while every host that uses it trusts it."""
+    flat(world, None)
+    [row] = world.rows("SELECT id FROM repository")
+    trusting = {"repository_ids": [row["id"]], "unchecked_ids": [row["id"]]}
+    states = []
+
+    for hosts in ([trusting], [trusting, {"repository_ids": [row["id"]]}]):
+        world.used(*hosts)
+        world.server.files["flat/Packages"] = TOOL.replace(b"1.0", f"1.{len(states) + 1}".encode())
+        world.sync()
+        states.append((world.repository()["state"], world.packages()))
+
+    assert states == [("ok", ["tool 1.1 amd64"]), ("failing", ["tool 1.1 amd64"])]

@@ -1,6 +1,7 @@
 """A site of feeds on the loopback, and a crawler of one of them with its database and its bus."""
 
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -22,12 +23,17 @@ class Site:
     def __init__(self) -> None:
         self.bodies: dict[str, bytes] = {}
         self.requests: list[tuple[str, int]] = []
+        self.last_modified = ""
+        """If set, what is sent in place of entity tags."""
         site = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 body = site.bodies.get(self.path)
                 etag = f'"{hash(body)}"'
+                if site.last_modified:
+                    self._dated(body or b"")
+                    return
                 status = 404 if body is None else 304 if self.headers.get("If-None-Match") == etag else 200
                 site.requests.append((self.path, status))
                 self.send_response(status)
@@ -36,6 +42,18 @@ class Site:
                 self.send_header("Content-Length", str(len(sent)))
                 self.end_headers()
                 self.wfile.write(sent)
+
+            def _dated(self, body: bytes) -> None:
+                """As servers answer that know no entity tags, and compare dates."""
+                asked = self.headers.get("If-Modified-Since")
+                at = parsedate_to_datetime(site.last_modified)
+                status = 304 if asked and parsedate_to_datetime(asked) >= at else 200
+                site.requests.append((self.path, status))
+                self.send_response(status)
+                self.send_header("Last-Modified", site.last_modified)
+                self.send_header("Content-Length", str(len(body) if status == 200 else 0))
+                self.end_headers()
+                self.wfile.write(body if status == 200 else b"")
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
                 pass

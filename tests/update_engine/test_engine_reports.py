@@ -447,3 +447,26 @@ def test_two_consumers_with_the_same_new_packages_do_not_deadlock(
     assert failures == []
     assert bench.rows("SELECT count(*) FROM host") == [(20,)]
     assert bench.rows("SELECT count(*) FROM package") == [(1500,)]
+
+
+def test_what_hosts_read_unchecked_is_noted_with_each_set_and_not_with_each_report(bench: Bench) -> None:
+    """`trusted=yes` added or taken away makes another set; a set of an earlier version is looked at by the sweep."""
+    noted = "SELECT s.id, unchecked_ids, unexpiring_ids FROM host JOIN repository_set s ON s.id = repository_set_id"
+    bench.report(host_report("bash-1.0-1"))
+    [(plain, *flags)] = bench.rows(noted)
+    assert flags == [[], []]
+
+    [source] = host_report("bash-1.0-1").repos or []
+    changed = msgspec.structs.replace(source, trusted=True, check_valid_until=False)
+    bench.report(msgspec.structs.replace(host_report("bash-1.0-1"), repos=[changed]))
+    [(other, *flags)] = bench.rows(noted)
+    assert (other != plain, flags) == (True, [[repository_id(UPDATES)]] * 2)
+
+    with bench.owner.transaction() as connection:
+        connection.execute(text("UPDATE repository_set SET unchecked_ids = NULL, unexpiring_ids = NULL"))
+    bench.engine.evaluate_stale(threading.Event())
+    assert bench.rows(noted) == [(other, *flags)]
+
+    bench.report(host_report("bash-1.0-1"))
+    assert bench.rows(noted) == [(plain, [], [])]
+    assert bench.rows("SELECT count(*) FROM repository_set") == [(2,)]

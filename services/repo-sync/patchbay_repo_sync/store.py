@@ -28,6 +28,8 @@ _USED = """EXISTS (
     WHERE s.repository_ids && ARRAY(
         SELECT m.id FROM repository m WHERE m.id = repository.id OR m.linked_to = repository.id)
 )"""
+_UNCHECKED = """f.definition @> '{"trusted": true}' OR f.definition @> '{"gpgcheck": false}'"""
+_UNEXPIRING = """f.definition @> '{"check_valid_until": false}'"""
 LINKED_RANK = 1_000
 """Mirrors that came with a link rank from here; a repository's own are far fewer."""
 CRAWLED_TYPES = ("deb", "rpm-md", "susetags", "pacman", "gentoo")
@@ -56,8 +58,10 @@ class Repository(msgspec.Struct, frozen=True):
     """What is stored was not crawled: it is what hosts report as available."""
     unchecked: bool = False
     """Some host reads it without checking signatures (trusted=yes, gpgcheck=0)."""
+    unchecked_by_all: bool = False
+    """Every host that names it does."""
     unexpiring: bool = False
-    """Every source that names it takes what is past its Valid-Until (check-valid-until=no)."""
+    """Every host that names it takes what is past its Valid-Until (check-valid-until=no)."""
 
 
 class Mirror(msgspec.Struct, frozen=True):
@@ -243,10 +247,9 @@ def lease(
             )
             RETURNING id, type, name, url, suite, security, generation, release::text AS release, verified_by,
                 failure_count, state, message, published_at, reported_at IS NOT NULL AS reported,
-                (SELECT bool_or(f.definition @> '{{"trusted": true}}' OR f.definition @> '{{"gpgcheck": false}}')
-                 FROM repository_reference f WHERE f.repository_id = repository.id) AS unchecked,
-                (SELECT bool_and(f.definition @> '{{"check_valid_until": false}}')
-                 FROM repository_reference f WHERE f.repository_id = repository.id) AS unexpiring,
+                {_said("bool_or", "unchecked_ids", _UNCHECKED)} AS unchecked,
+                {_said("bool_and", "unchecked_ids", _UNCHECKED)} AS unchecked_by_all,
+                {_said("bool_and", "unexpiring_ids", _UNEXPIRING)} AS unexpiring,
                 (SELECT f.definition::text FROM repository_reference f WHERE f.repository_id = repository.id
                  ORDER BY f.first_seen_at, f.component, f.architecture LIMIT 1) AS definition
         """),
@@ -270,11 +273,28 @@ def lease(
         published_at=row.published_at,
         reported=row.reported,
         unchecked=bool(row.unchecked),
+        unchecked_by_all=bool(row.unchecked_by_all),
         unexpiring=bool(row.unexpiring),
         definition=msgspec.json.decode(row.definition, type=ReportRepository)
         if row.definition  # no host names it any more
         else ReportRepository(id=row.suite or row.name, type=row.type, urls=[row.url], suite=row.suite),
     )
+
+
+def _said(together: str, column: str, named: str) -> str:
+    """SQL of what the hosts that use a repository (or one linked to it) now say of it, by bool_and or bool_or.
+
+    Where none uses it, what those said that named it first.
+    """
+    return f"""coalesce(
+        (SELECT CASE WHEN count(*) FILTER (WHERE s.{column} IS NULL) = 0
+                THEN {together}(used.id = ANY(s.{column})) END
+         FROM (SELECT array_agg(m.id) AS ids FROM repository m
+               WHERE m.id = repository.id OR m.linked_to = repository.id) own
+         JOIN repository_set s ON s.repository_ids && own.ids
+         CROSS JOIN LATERAL unnest(s.repository_ids) AS used (id)
+         WHERE used.id = ANY(own.ids) AND EXISTS (SELECT FROM host h WHERE h.repository_set_id = s.id)),
+        (SELECT {together}({named}) FROM repository_reference f WHERE f.repository_id = repository.id))"""
 
 
 def extend_lease(connection: Connection, repository_id: UUID, owner: str, seconds: float) -> bool:

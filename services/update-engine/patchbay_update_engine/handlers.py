@@ -51,6 +51,7 @@ from patchbay_update_engine.sets import (
     RepositorySet,
     load_package_set,
     load_repository_set,
+    note_unchecked,
     store_package_set,
     store_repository_set,
 )
@@ -252,6 +253,7 @@ class Engine:
     def evaluate_stale(self, stop: threading.Event) -> None:
         """The sweep: every host whose evaluation is of an older catalogue, of older rules or other repositories."""
         with self._database.transaction() as connection:
+            note_unchecked(connection)
             moved = apply_decisions(connection)
         if moved:
             log.info("judging_repositories_changed", host_count=moved)

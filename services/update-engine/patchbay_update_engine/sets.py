@@ -6,7 +6,7 @@ made it has committed, so a rolled-back id is never used.
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 from uuid import UUID
 
@@ -178,8 +178,8 @@ def intern_repository_set(connection: Connection, document: RepositorySetDocumen
         return RepositorySet(row.id, repository_ids, document)
     row = connection.execute(
         text("""
-            INSERT INTO repository_set (digest, repository_ids, document)
-            VALUES (:digest, :repository_ids, CAST(:document AS jsonb))
+            INSERT INTO repository_set (digest, repository_ids, document, unchecked_ids, unexpiring_ids)
+            VALUES (:digest, :repository_ids, CAST(:document AS jsonb), :unchecked_ids, :unexpiring_ids)
             ON CONFLICT (digest) DO UPDATE SET digest = EXCLUDED.digest
             RETURNING id
         """),
@@ -187,9 +187,55 @@ def intern_repository_set(connection: Connection, document: RepositorySetDocumen
             "digest": digest,
             "repository_ids": repository_ids,
             "document": msgspec.json.encode(document).decode(),
+            "unchecked_ids": _only(document, _is_unchecked),
+            "unexpiring_ids": _only(document, _is_unexpiring),
         },
     ).one()
     return RepositorySet(row.id, repository_ids, document, is_new=True)
+
+
+def note_unchecked(connection: Connection, *, limit: int = 500) -> int:
+    """Note of sets of an earlier version which repositories they read unchecked; how many sets that were."""
+    rows = connection.execute(
+        text("""
+            SELECT id, document::text AS document FROM repository_set WHERE unchecked_ids IS NULL
+            ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
+        """),
+        {"limit": limit},
+    ).all()
+    if not rows:
+        return 0
+    documents = [msgspec.json.decode(row.document, type=RepositorySetDocument) for row in rows]
+    connection.execute(
+        text("""
+            UPDATE repository_set SET unchecked_ids = CAST(:unchecked_ids AS uuid[]),
+                unexpiring_ids = CAST(:unexpiring_ids AS uuid[]) WHERE id = :id
+        """),
+        [
+            {
+                "id": row.id,
+                "unchecked_ids": _only(document, _is_unchecked),
+                "unexpiring_ids": _only(document, _is_unexpiring),
+            }
+            for row, document in zip(rows, documents, strict=True)
+        ],
+    )
+    return len(rows)
+
+
+def _only(document: RepositorySetDocument, holds: Callable[[ReportRepository], bool]) -> list[UUID]:
+    """The repositories of which every enabled source holds it; ascending."""
+    enabled = [each for each in document.repositories if each.enabled and location(each)]
+    others = {repository_id(each) for each in enabled if not holds(each)}
+    return sorted({repository_id(each) for each in enabled} - others)
+
+
+def _is_unchecked(source: ReportRepository) -> bool:
+    return source.trusted is True or source.gpgcheck is False
+
+
+def _is_unexpiring(source: ReportRepository) -> bool:
+    return source.check_valid_until is False
 
 
 def load_repository_set(connection: Connection, set_id: int) -> RepositorySet:

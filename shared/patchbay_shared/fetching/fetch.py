@@ -7,6 +7,8 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
@@ -209,7 +211,7 @@ class Fetcher:
         headers = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity", "Accept": "*/*"}
         if seen.etag:
             headers["If-None-Match"] = seen.etag
-        elif seen.last_modified:
+        elif seen.last_modified and not _is_ahead(seen.last_modified):
             headers["If-Modified-Since"] = seen.last_modified
         for _ in range(_MAX_REDIRECTS + 1):
             parts = urlsplit(url)
@@ -281,6 +283,15 @@ def _open_local(path: Path, seen: Seen, name: str) -> Iterator[_Source | None]:
         raise NotFound(f"{name} does not exist in the folder it is mapped to.") from exc
     except OSError as exc:
         raise Unavailable(f"{name} could not be read from its folder: {exc.strerror}.") from exc
+
+
+def _is_ahead(last_modified: str) -> bool:
+    """Whether it is in the future: a server that compares dates would answer "not modified" until then."""
+    try:
+        found = parsedate_to_datetime(last_modified)
+    except ValueError:
+        return False
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)) > datetime.now(UTC)
 
 
 def shown(url: str) -> str:

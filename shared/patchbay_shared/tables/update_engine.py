@@ -90,6 +90,8 @@ repository_set = Table(
     Column("digest", LargeBinary, nullable=False, unique=True),
     Column("repository_ids", ARRAY(Uuid), nullable=False, comment="of the enabled repositories, ascending"),
     Column("document", JSONB, nullable=False, comment="repositories as reported, and the host's Policy"),
+    Column("unchecked_ids", ARRAY(Uuid), comment="of those read without checking signatures; null: not looked at"),
+    Column("unexpiring_ids", ARRAY(Uuid), comment="of those read past their Valid-Until"),
     Column("ecosystem", Text, Computed(_ECOSYSTEM, persisted=True), comment="os-release ID"),
     Column("distro_release", Text, Computed(_DISTRO_RELEASE, persisted=True), comment="as advisories name it"),
     Index("ix_repository_set_repository_ids", "repository_ids", postgresql_using="gin"),

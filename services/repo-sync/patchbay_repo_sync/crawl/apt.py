@@ -76,10 +76,10 @@ def _entry(visit: Visit) -> tuple[Document, str] | None:
 
 
 def _may_lack_release(visit: Visit) -> bool:
-    """A flat repository that was never seen with a Release file, and that some host reads unchecked (trusted=yes)."""
+    """A flat repository never seen with a Release file, and that every host reads unchecked (trusted=yes)."""
     repository = visit.repository
     known = repository.release is not None or repository.verified_by
-    return is_flat(repository.definition) and repository.unchecked and not (known or visit.must_verify)
+    return is_flat(repository.definition) and repository.unchecked_by_all and not (known or visit.must_verify)
 
 
 def _without_release(visit: Visit) -> NewGeneration | None:
