@@ -335,6 +335,17 @@ def test_a_running_kernel_that_is_no_version_loses_no_report(bench: Bench, kerne
     assert bench.rows("SELECT required FROM reboot_verdict") == [(None,)]
 
 
+def test_without_a_package_manager_the_inventory_is_kept(bench: Bench) -> None:
+    """No rules apply, nothing is lost, and the receipt says so."""
+    bench.offer(UPDATES, "bash-2.0-1")
+    bench.report(host_report("bash-1.0-1", package_manager=""))
+
+    assert bench.rows("SELECT package_count FROM host") == [(1,)]
+    assert bench.rows("SELECT name FROM verdict") == []
+    [(state, reason)] = bench.rows("SELECT state, reason FROM receipt")
+    assert (state, reason.partition(":")[0]) == ("evaluated", "The report does not name its package manager")
+
+
 def test_a_first_report_without_packages_is_refused(bench: Bench) -> None:
     """There is nothing to keep; its receipt says so."""
     bench.report(host_report(packages=None))

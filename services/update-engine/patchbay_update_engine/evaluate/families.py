@@ -50,8 +50,10 @@ def compile_catalog(
 ) -> Catalog:
     """The rules of a repository set under its host's policy, with the advisories of its distribution release.
 
-    Raises InvalidInput for an unknown package manager.
+    A host that does not say its package manager is inventory only. Raises InvalidInput for an unknown one.
     """
+    if not policy.package_manager:
+        return InventoryOnly()
     family = FAMILY_OF_MANAGER.get(policy.package_manager)
     if family is None:
         raise InvalidInput(

@@ -25,7 +25,9 @@ def judge_packages(catalog: Catalog, installed: Iterable[InstalledPackage], *, m
 
 
 def note_of(installed: Iterable[InstalledPackage], *, package_manager: str) -> str:
-    """A sentence for the receipt of a report with such packages; "" for one without."""
+    """A sentence for the receipt of a report whose packages cannot be judged, or some of them; "" for others."""
+    if not package_manager:
+        return "The report does not name its package manager: its packages are kept, no updates are looked for."
     if FAMILY_OF_MANAGER.get(package_manager) in INVENTORY_ONLY:
         return ""
     without = sorted(f"{each.name} {each.evr}"[:120] for each in installed if not each.evr_key)
