@@ -153,6 +153,10 @@ class Gauge:
     label: str = ""
 
 
+MOST_VALUES = 50
+"""No label of a gauge whose values people or hosts choose has more, beside "none" and "other"."""
+_LARGEST = f"the {MOST_VALUES} with the most hosts, the rest together as other, hosts without one as none."
+
 BUILD = Gauge("patchbay_build_info", "1, with the version that is running.", "version")
 SOURCE_UP = Gauge("patchbay_source_up", "1 if the gauges of this source could be read, else 0.", "source")
 HOSTS = Gauge("patchbay_hosts", "Hosts that have ever reported and are kept.")
@@ -164,6 +168,34 @@ HOSTS_IN_CONDITION = Gauge(
 )
 OUTSTANDING_UPDATES = Gauge(
     "patchbay_outstanding_updates", "Outstanding updates over all hosts, by kind: all, security.", "kind"
+)
+GROUP_HOSTS = Gauge("patchbay_group_hosts", f"Hosts of a group; {_LARGEST}", "group")
+GROUP_UPDATES = Gauge(
+    "patchbay_group_outstanding_updates", f"Outstanding updates over the hosts of a group; {_LARGEST}", "group"
+)
+GROUP_SECURITY_UPDATES = Gauge(
+    "patchbay_group_outstanding_security_updates",
+    f"Outstanding security updates over the hosts of a group; {_LARGEST}",
+    "group",
+)
+DISTRIBUTION_HOSTS = Gauge(
+    "patchbay_distribution_hosts", f"Hosts of a distribution, as os-release names it; {_LARGEST}", "distribution"
+)
+DISTRIBUTION_UPDATES = Gauge(
+    "patchbay_distribution_outstanding_updates",
+    f"Outstanding updates over the hosts of a distribution; {_LARGEST}",
+    "distribution",
+)
+DISTRIBUTION_SECURITY_UPDATES = Gauge(
+    "patchbay_distribution_outstanding_security_updates",
+    f"Outstanding security updates over the hosts of a distribution; {_LARGEST}",
+    "distribution",
+)
+SECURITY_UPDATES = Gauge(
+    "patchbay_outstanding_security_updates",
+    "Outstanding security updates over all hosts by the worst severity of their advisories: critical, high, medium, "
+    "low, unknown; as of the fleet's snapshot of the hour.",
+    "severity",
 )
 REPOSITORIES = Gauge(
     "patchbay_repositories", "Repositories by state: ok, pending, failing, reported, untrusted.", "state"
@@ -195,6 +227,13 @@ GAUGES = (
     HOSTS,
     HOSTS_IN_CONDITION,
     OUTSTANDING_UPDATES,
+    GROUP_HOSTS,
+    GROUP_UPDATES,
+    GROUP_SECURITY_UPDATES,
+    DISTRIBUTION_HOSTS,
+    DISTRIBUTION_UPDATES,
+    DISTRIBUTION_SECURITY_UPDATES,
+    SECURITY_UPDATES,
     REPOSITORIES,
     REPOSITORIES_OVERDUE,
     MIRRORS,

@@ -14,7 +14,10 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 def fleet() -> Readings:
-    return {metrics.HOSTS: {"": 3.0}, metrics.REPOSITORIES: {"ok": 2.0, "failing": 1.0}}
+    return {each: {"a value" if each.label else "": 3.0} for each in metrics.GAUGES[2:]} | {
+        metrics.HOSTS: {"": 3.0},
+        metrics.REPOSITORIES: {"ok": 2.0, "failing": 1.0},
+    }
 
 
 def away() -> Readings:

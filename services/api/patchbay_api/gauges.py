@@ -1,14 +1,15 @@
 """The fleet as gauges, for Prometheus: the numbers of the dashboard, from the same SQL."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from patchbay_shared import metrics
 from patchbay_shared.metrics import Readings, Source
 from patchbay_shared.queues import queue_gauges
 from patchbay_shared.service import Context
+from sqlalchemy import RowMapping
 
 from patchbay_api.notifications import outbox
-from patchbay_api.store import fleet
+from patchbay_api.store import fleet, trends
 
 CONDITIONS = (
     "up_to_date",
@@ -30,12 +31,15 @@ def gauges(context: Context) -> Mapping[str, Source]:
 
     def fleet_gauges() -> Readings:
         with context.database.transaction() as connection:
-            hosts = fleet.host_totals(connection)
+            systems = fleet.totals_by_system(connection)
+            groups = fleet.totals_by_group(connection)
+            severities = trends.latest_severities(connection)
             repositories = fleet.repository_totals(connection)
             mirrors = fleet.mirror_totals(connection)
             feeds = fleet.feed_totals(connection)
             dead_letters = fleet.dead_letter_count(connection)
             undelivered = outbox.undelivered(connection)
+        hosts = fleet.sum_of(systems)
         return {
             metrics.HOSTS: {"": hosts["hosts"]},
             metrics.HOSTS_IN_CONDITION: {each: hosts[each] for each in CONDITIONS},
@@ -43,6 +47,13 @@ def gauges(context: Context) -> Mapping[str, Source]:
                 "all": hosts["outstanding_updates"],
                 "security": hosts["outstanding_security_updates"],
             },
+            metrics.GROUP_HOSTS: _largest(groups, "group", "hosts"),
+            metrics.GROUP_UPDATES: _largest(groups, "group", "outstanding_updates"),
+            metrics.GROUP_SECURITY_UPDATES: _largest(groups, "group", "outstanding_security_updates"),
+            metrics.DISTRIBUTION_HOSTS: _largest(systems, "os", "hosts"),
+            metrics.DISTRIBUTION_UPDATES: _largest(systems, "os", "outstanding_updates"),
+            metrics.DISTRIBUTION_SECURITY_UPDATES: _largest(systems, "os", "outstanding_security_updates"),
+            metrics.SECURITY_UPDATES: severities,
             metrics.REPOSITORIES: {each: repositories[each] for each in REPOSITORY_STATES},
             metrics.REPOSITORIES_OVERDUE: {"": repositories["overdue"]},
             metrics.MIRRORS: {each: mirrors.get(each, 0) for each in MIRROR_STATES},
@@ -55,3 +66,16 @@ def gauges(context: Context) -> Mapping[str, Source]:
     if context.bus.in_memory:
         return {"database": fleet_gauges}
     return {"database": fleet_gauges, "broker": queue_gauges(context.bus.url)}
+
+
+def _largest(rows: Sequence[RowMapping], label: str, figure: str) -> dict[str, float]:
+    """A figure by label value of the first `MOST_VALUES` rows that have one; the rest are summed up.
+
+    The rows are in the order of their hosts, so that all figures are of the same ones.
+    """
+    kept = set([row[label] for row in rows if row[label]][: metrics.MOST_VALUES])
+    found: dict[str, float] = {}
+    for row in rows:
+        value = str(row[label]) if row[label] in kept else "other" if row[label] else "none"
+        found[value] = found.get(value, 0.0) + float(row[figure])
+    return found

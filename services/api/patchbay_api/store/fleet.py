@@ -8,6 +8,8 @@ from patchbay_shared.tables import (
     evaluation,
     host,
     host_exposure,
+    host_group,
+    host_label,
     mirror,
     opinion,
     reboot_verdict,
@@ -28,6 +30,7 @@ from patchbay_api.store.hosts import (
 from patchbay_api.store.repositories import overdue
 
 OPERATING_SYSTEM_COUNT = 12
+_GROUP_FIGURES = ("hosts", "outstanding_updates", "outstanding_security_updates")
 
 
 def host_totals(connection: Connection) -> dict[str, int]:
@@ -52,6 +55,22 @@ def totals_by_system(connection: Connection) -> list[RowMapping]:
             .select_from(with_conclusions.outerjoin(_incomplete, _incomplete.c.set_id == judging_set_id))
             .group_by(host.c.os_name)
             .order_by(func.count().desc(), host.c.os_name)
+        ).mappings()
+    )
+
+
+def totals_by_group(connection: Connection) -> list[RowMapping]:
+    """Hosts and outstanding updates of each group that has any hosts, the largest first; null: of those in none."""
+    return list(
+        connection.execute(
+            select(host_group.c.name.label("group"), *(_TOTALS[name].label(name) for name in _GROUP_FIGURES))
+            .select_from(
+                host.outerjoin(evaluation, host.c.evaluation_id == evaluation.c.id)
+                .outerjoin(host_label, host_label.c.host_id == host.c.id)
+                .outerjoin(host_group, host_group.c.id == host_label.c.group_id)
+            )
+            .group_by(host_group.c.name)
+            .order_by(func.count().desc(), host_group.c.name)
         ).mappings()
     )
 

@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from patchbay_api.store import fleet
 
+SEVERITIES = ("unknown", "low", "medium", "high", "critical")
 DIMENSIONS = ("fleet", "os", "severity", "age")
 MOST_SYSTEMS = 50
 HOURLY = timedelta(days=14)
@@ -74,6 +75,23 @@ def has_snapshot(connection: Connection) -> bool:
     """Whether this hour's figures are there."""
     found = "SELECT EXISTS (SELECT FROM fleet_snapshot WHERE at = date_trunc('hour', now()) AND dimension = 'fleet')"
     return bool(connection.scalar(text(found)))
+
+
+def latest_severities(connection: Connection) -> dict[str, float]:
+    """Outstanding security updates by severity as of the latest snapshot; empty if there is none of two hours.
+
+    To count them anew reads the verdicts of the whole fleet: too much for what is asked every few seconds.
+    """
+    rows = connection.execute(
+        text("""
+            SELECT s.value, (s.figures ->> 'updates')::bigint AS updates
+            FROM (SELECT max(at) AS at FROM fleet_snapshot WHERE at > now() - interval '2 hours') latest
+            LEFT JOIN fleet_snapshot s ON s.at = latest.at AND s.dimension = 'severity'
+            WHERE latest.at IS NOT NULL
+        """)
+    ).all()
+    counts = {row.value: row.updates for row in rows}
+    return {each: float(counts.get(each, 0)) for each in SEVERITIES} if rows else {}
 
 
 def thin_out(connection: Connection) -> int:
