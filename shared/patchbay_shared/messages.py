@@ -73,6 +73,8 @@ class ReportReceived(msgspec.Struct, frozen=True):
     time, because the digest is true, and of those that it left out this time, because it is stored."""
     left_out: list[str] = []
     """Those that it left out."""
+    peer: str = ""
+    """The IP address that it came from, as far as proxies are believed; "": not known."""
 
 
 class ReportRefused(msgspec.Struct, frozen=True):

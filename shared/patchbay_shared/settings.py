@@ -137,6 +137,11 @@ class Settings:
         1_500_000, "Catalogue entries that an update-engine process keeps in memory."
     )
     sweep_seconds: int = _setting(60, "How often lost work is looked for by SQL.")
+    reverse_dns: bool = _setting(
+        False,
+        "Look up the names of the addresses that hosts report from (a process at most 100 in PATCHBAY_SWEEP_SECONDS,"
+        " each once a day), and list hosts that report another name. Update-engine's name servers see the addresses.",
+    )
     mirror_map: str = _setting(
         "",
         "Whitespace-separated prefix=target pairs: fetch URLs below prefix from target (a URL or a folder).",

@@ -16,7 +16,7 @@ from patchbay_shared.db import Database
 from patchbay_shared.messages import SYNC_REQUESTED
 from patchbay_shared.service import run_once
 from patchbay_shared.tables import advisory, errata_source, fleet_snapshot, mirror
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, text, update
 
 
 @pytest.fixture
@@ -135,6 +135,54 @@ def test_what_needs_attention_is_listed_with_numbers(
     }
     assert found["silent-hosts"]["examples"][0]["name"] == "build-arm.example.com"
     assert found["packages-in-no-repository"]["examples"][0]["name"] == "internal-monitor"
+
+
+def test_hosts_whose_address_has_another_name_need_attention(
+    viewer: FlaskClient, fleet: Any, database: Database
+) -> None:
+    """A short name is the first label of a whole one; what is unknown, old or of another address says nothing."""
+    cases: dict[str, tuple[str, str, list[str], str]] = {
+        "web9.example.com": ("named", "web9.example.com", ["other.example.com", "web9.example.com"], "0 hours"),
+        "short": ("named", "short", ["short.example.com"], "0 hours"),
+        "renamed": ("named", "renamed.example.com", ["old.example.com"], "0 hours"),
+        "short-other": ("named", "short-other", ["another.example.com"], "0 hours"),
+        "no answer": ("unknown", "no-answer.example.com", [], "0 hours"),
+        "old answer": ("named", "old-answer.example.com", ["x.example.com"], "3 days"),
+    }
+    with database.transaction() as connection:
+        for number, (host_id, case) in enumerate(zip(fleet.hosts.values(), cases.values(), strict=True)):
+            state, name, names, age = case
+            values = {
+                "id": host_id,
+                "at": f"192.0.2.{number}",
+                "name": name,
+                "names": names,
+                "state": state,
+                "age": age,
+            }
+            connection.execute(
+                text("UPDATE host SET hostname = :name, peer_address = :at, last_report_at = now() WHERE id = :id"),
+                values,
+            )
+            connection.execute(
+                text("""
+                    INSERT INTO reverse_name (host_id, address, state, names, checked_at, due_at)
+                    VALUES (:id, :at, :state, :names, now() - CAST(:age AS interval), now())
+                """),
+                values,
+            )
+
+    found = {each["kind"]: each for each in viewer.get("/api/v1/attention").json["items"]}["reverse-dns-mismatches"]
+
+    assert found["count"] == 2
+    assert [(each["name"], each["detail"]) for each in found["examples"]] == [
+        ("renamed.example.com", "192.0.2.2 is old.example.com"),
+        ("short-other", "192.0.2.3 is another.example.com"),
+    ]
+    with database.transaction() as connection:
+        connection.execute(text("UPDATE host SET peer_address = '198.51.100.1'"))
+    kinds = [each["kind"] for each in viewer.get("/api/v1/attention").json["items"]]
+    assert "reverse-dns-mismatches" not in kinds
 
 
 def test_a_repository_that_no_host_has_is_unused(viewer: FlaskClient, fleet: Any, database: Database) -> None:

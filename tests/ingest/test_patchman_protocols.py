@@ -121,6 +121,7 @@ def test_protocol_1_is_open_to_named_networks_only(ingest_with: IngestWith) -> N
     assert upload(ingest, "/reports/upload/", peer="10.1.2.3").status_code == 204
     assert upload(ingest, "/reports/upload/", peer="::ffff:10.1.2.3").status_code == 204
     assert upload(ingest, "/reports/upload/", peer="10.2.0.1").status_code == 403
+    assert [each.peer for each in ingest.queue.headers] == ["10.1.2.3", "10.1.2.3"]
 
 
 def test_a_proxy_is_believed_only_if_it_is_trusted(ingest_with: IngestWith) -> None:

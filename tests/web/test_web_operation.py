@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from patchbay_shared.db import Database
 from patchbay_shared.tables import fleet_snapshot
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 FormToken = Callable[[FlaskClient, str], str]
 
@@ -94,6 +94,28 @@ def test_what_needs_attention_leads_to_it(admin: FlaskClient, fleet: Any) -> Non
     assert f"/hosts/{fleet.hosts['build-arm.example.com']}" in page
     assert "show=silent" in short
     assert "<html" not in short
+
+
+def test_a_host_with_another_name_in_reverse_dns_leads_to_its_page(
+    admin: FlaskClient, fleet: Any, database: Database
+) -> None:
+    """What a name server says is shown as text."""
+    host_id = fleet.hosts["build-arm.example.com"]
+    with database.transaction() as connection:
+        connection.execute(text("UPDATE host SET peer_address = '192.0.2.1', last_report_at = now()"))
+        connection.execute(
+            text("""
+                INSERT INTO reverse_name (host_id, address, state, names, checked_at, due_at)
+                VALUES (:id, '192.0.2.1', 'named', ARRAY['<b>old.example.com'], now(), now())
+            """),
+            {"id": host_id},
+        )
+
+    page = admin.get("/attention").text
+
+    assert "1 hosts with another name in reverse DNS" in re.sub(r"<svg.*?</svg>", "", page)
+    assert f'href="/hosts/{host_id}"' in page
+    assert "192.0.2.1 is &lt;b&gt;old.example.com" in page
 
 
 def test_queues_and_settings_are_listed_without_secrets(admin: FlaskClient) -> None:

@@ -51,6 +51,7 @@ SERVICE = Service(
         "host_credential",
         "reboot_verdict",
         "opinion",
+        "reverse_name",
         "advisory",
         "advisory_fix",
         "advisory_cve",

@@ -91,7 +91,7 @@ def make_app(context: Context) -> Flask:
         wait_seconds = _wait_seconds()
         content = patchbay_wire.content_of(body)
         require_stored(context.database, caller.host_id, content)
-        receipt_id = accept(bus, caller, content, size_bytes=len(body.sent))
+        receipt_id = accept(bus, caller, content, peer=g.peer, size_bytes=len(body.sent))
         return answer(receipt_id, wait_seconds, sorted(content.sections))
 
     def bill_of_materials() -> tuple[Response, int]:
@@ -106,7 +106,7 @@ def make_app(context: Context) -> Flask:
         g.host_id = caller.host_id
         limits.require(caller.host_id)
         require_approved(caller)
-        receipt_id = accept(bus, caller, content_of(decoded), size_bytes=len(body.sent), note=note)
+        receipt_id = accept(bus, caller, content_of(decoded), peer=g.peer, size_bytes=len(body.sent), note=note)
         return answer(receipt_id, wait_seconds)
 
     def answer(receipt_id: UUID, wait_seconds: float, sections: list[str] | None = None) -> tuple[Response, int]:

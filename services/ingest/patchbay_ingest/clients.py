@@ -53,7 +53,8 @@ def add_client_routes(
         g.host_id = caller.host_id
         limits.require(caller.host_id)
         require_approved(caller)
-        return accept(bus, caller, content_of(report), size_bytes=request.content_length or 0, note=note)
+        size_bytes = request.content_length or 0
+        return accept(bus, caller, content_of(report), peer=g.peer, size_bytes=size_bytes, note=note)
 
     @app.route("/reports/upload/", methods=["GET", "POST"])
     @app.route("/t/<token>/reports/upload/", methods=["GET", "POST"])

@@ -20,6 +20,7 @@ from patchbay_shared.report_body import body_of
 
 from patchbay_ingest import store
 from patchbay_ingest.identity import Caller
+from patchbay_ingest.peer import canonical
 
 log = get_logger("ingest")
 
@@ -69,8 +70,11 @@ def require_stored(database: Database, host_id: UUID, content: Content) -> None:
         raise SectionsLacking(lacking, "but what is stored of this host is not what it names")
 
 
-def accept(bus: Bus, caller: Caller, content: Content, *, size_bytes: int, note: str = "") -> UUID:
-    """Queue a report; it is durable when this returns. The id of its receipt. Raises Unavailable."""
+def accept(bus: Bus, caller: Caller, content: Content, *, peer: str, size_bytes: int, note: str = "") -> UUID:
+    """Queue a report that came from `peer`; it is durable when this returns.
+
+    The id of its receipt. Raises Unavailable.
+    """
     digest = hashlib.sha256(content.digest + "\n".join(caller.tags).encode()) if caller.tags else None
     collected_at = content.collected_at
     if collected_at is not None and not _EARLIEST <= collected_at <= _LATEST:
@@ -87,6 +91,7 @@ def accept(bus: Bus, caller: Caller, content: Content, *, size_bytes: int, note:
         tags=caller.tags,
         sections=content.sections,
         left_out=content.left_out,
+        peer=canonical(peer),
     )
     bus.publish(REPORT_RECEIVED, content.body, {"report": msgspec.json.encode(header).decode()}, wait=True)
     REPORTS_ACCEPTED.inc()

@@ -1,23 +1,31 @@
-"""The name of where a request comes from, and the path it asks for."""
+"""Where a request comes from, and the path it asks for."""
 
 import re
-import socket
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotInTime
+from ipaddress import ip_address
 from typing import Any
 
+from patchbay_shared.errors import Unavailable
+from patchbay_shared.reverse_dns import names_of
+
 WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
-_DNS_SECONDS = 2.0
-_resolver = ThreadPoolExecutor(max_workers=4, thread_name_prefix="reverse-dns")
 
 
 def name_of(address: str) -> str:
     """The name that reverse DNS gives an address within two seconds, else the address."""
     try:
-        return _resolver.submit(lambda: socket.gethostbyaddr(address)[0]).result(_DNS_SECONDS)
-    except (OSError, NotInTime, UnicodeError):
+        return next(iter(names_of(address)), address)
+    except Unavailable:
         return address
+
+
+def canonical(address: str) -> str:
+    """An address as it is kept: IPv4 that came over IPv6 as IPv4; "" for what is none (a Unix socket)."""
+    try:
+        peer = ip_address(address.partition("%")[0])
+    except ValueError:
+        return ""
+    return str(getattr(peer, "ipv4_mapped", None) or peer)
 
 
 class Prefixes:

@@ -35,7 +35,8 @@ _NEWER = (
            content_digest = o.content_digest, section_digests = o.section_digests, package_set_id = o.package_set_id,
            repository_set_id = o.repository_set_id, group_repository_set_id = o.group_repository_set_id,
            evaluation_id = o.evaluation_id, package_count = o.package_count, last_report_at = o.last_report_at,
-           collected_at = o.collected_at, changed_at = o.changed_at
+           collected_at = o.collected_at, changed_at = o.changed_at,
+           peer_address = o.peer_address
        FROM host o WHERE h.id = :into AND o.id = :other""",
     "DELETE FROM reboot_verdict WHERE host_id = :into",
     "UPDATE reboot_verdict SET host_id = :into WHERE host_id = :other",

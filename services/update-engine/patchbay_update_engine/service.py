@@ -6,12 +6,14 @@ from patchbay_shared.service import Context, Job, Service, Workers
 
 from patchbay_update_engine.handlers import Engine
 from patchbay_update_engine.requests import Requests
+from patchbay_update_engine.reverse_names import ReverseNames
 
 
 def workers(context: Context) -> Workers:
     """One lane a thread: fresh reports never wait behind a recalculation, nor an operator behind either."""
     engine = Engine(context.settings, context.database, context.bus)
     requests = Requests(engine, context.database, context.bus)
+    reverse_names = Job("reverse-names", context.settings.sweep_seconds, ReverseNames(context.database).run)
     return Workers(
         subscriptions=[
             *[Subscription(FRESH_REPORTS, engine.report_received)] * context.settings.engine_threads,
@@ -25,6 +27,7 @@ def workers(context: Context) -> Workers:
             Job("remove-hosts", context.settings.sweep_seconds, engine.remove_hosts),
             Job("merge-hosts", context.settings.sweep_seconds, engine.merge_hosts),
             Job("clean", 3_600, engine.clean),
+            *([reverse_names] if context.settings.reverse_dns else []),
         ],
     )
 
@@ -57,6 +60,7 @@ SERVICE = Service(
         "report_body",
         "reboot_verdict",
         "opinion",
+        "reverse_name",
         "evaluation",
         "verdict",
         "dead_letter",

@@ -17,7 +17,8 @@ def touch_unchanged_host(connection: Connection, header: ReportReceived) -> int 
     """Note that a host reported what is already stored; its evaluation's id, or None if there is news to store."""
     found = connection.execute(
         text("""
-            UPDATE host SET last_report_at = to_timestamp(:at), collected_at = to_timestamp(:collected_at)
+            UPDATE host SET last_report_at = to_timestamp(:at), collected_at = to_timestamp(:collected_at),
+                peer_address = coalesce(nullif(:peer, ''), peer_address)
             WHERE id = :host_id AND content_digest = decode(:digest, 'hex') AND evaluation_id IS NOT NULL
               AND (last_report_at <= to_timestamp(:at) OR last_report_at > now() + interval '1 hour')
             RETURNING evaluation_id
@@ -27,6 +28,7 @@ def touch_unchanged_host(connection: Connection, header: ReportReceived) -> int 
             "collected_at": header.collected_at,
             "host_id": header.host_id,
             "digest": header.content_digest,
+            "peer": header.peer,
         },
     ).one_or_none()
     return found.evaluation_id if found else None
@@ -80,11 +82,12 @@ def store_host(
         text("""
             INSERT INTO host (id, hostname, machine_id, facts, os_name, arch, kernel, boot_id, tags, reboot_required,
                 content_digest, section_digests, package_set_id, repository_set_id, package_count, first_report_at,
-                last_report_at, collected_at, changed_at)
+                last_report_at, collected_at, changed_at, peer_address)
             VALUES (:id, :hostname, :machine_id, CAST(:facts AS jsonb), :os_name, :arch, :kernel, :boot_id,
                 CAST(:tags AS text[]), :reboot_required, decode(:digest, 'hex'),
                 CAST(:section_digests AS jsonb), :package_set_id, :repository_set_id,
-                :package_count, to_timestamp(:at), to_timestamp(:at), to_timestamp(:collected_at), to_timestamp(:at))
+                :package_count, to_timestamp(:at), to_timestamp(:at), to_timestamp(:collected_at), to_timestamp(:at),
+                :peer)
             ON CONFLICT (id) DO UPDATE SET
                 hostname = CASE WHEN host.reported_hostname IS NULL THEN EXCLUDED.hostname ELSE host.hostname END,
                 reported_hostname = CASE WHEN host.reported_hostname IS NULL THEN NULL ELSE EXCLUDED.hostname END,
@@ -95,7 +98,8 @@ def store_host(
                 package_set_id = EXCLUDED.package_set_id,
                 repository_set_id = EXCLUDED.repository_set_id, package_count = EXCLUDED.package_count,
                 last_report_at = EXCLUDED.last_report_at, collected_at = EXCLUDED.collected_at,
-                changed_at = EXCLUDED.changed_at
+                changed_at = EXCLUDED.changed_at,
+                peer_address = coalesce(nullif(EXCLUDED.peer_address, ''), host.peer_address)
         """),
         {
             "id": header.host_id,
@@ -115,6 +119,7 @@ def store_host(
             "package_count": len(installed.ids),
             "at": header.received_at,
             "collected_at": header.collected_at,
+            "peer": header.peer,
         },
     )
 

@@ -35,7 +35,7 @@ from patchbay_shared.tables.errata import (
 )
 from patchbay_shared.tables.exposure import host_exposure, remediation_policy, risk_exception
 from patchbay_shared.tables.fleet_snapshot import fleet_snapshot
-from patchbay_shared.tables.host_conclusions import opinion, reboot_verdict
+from patchbay_shared.tables.host_conclusions import opinion, reboot_verdict, reverse_name
 from patchbay_shared.tables.host_labels import host_group, host_label
 from patchbay_shared.tables.ingest import host_credential
 from patchbay_shared.tables.metadata import SERVICES, metadata
@@ -132,6 +132,7 @@ __all__ = [
     "repository_reference",
     "repository_set",
     "repository_sync",
+    "reverse_name",
     "risk_exception",
     "saved_view",
     "second_factor",

@@ -1,6 +1,6 @@
 """Written by update-engine: what follows for one host, beside the verdicts on its packages."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Integer, Table, Text, Uuid
+from sqlalchemy import ARRAY, Boolean, Column, ForeignKey, Integer, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 from patchbay_shared.tables.metadata import at, metadata
@@ -27,5 +27,17 @@ opinion = Table(
     Column("difference_count", Integer, comment="of both; null: not compared yet"),
     at("reported_at"),
     at("compared_at", nullable=True),
+    info={"writer": "update-engine"},
+)
+
+reverse_name = Table(
+    "reverse_name",
+    metadata,
+    Column("host_id", Uuid, ForeignKey("host.id", ondelete="CASCADE"), primary_key=True),
+    Column("address", Text, nullable=False, comment="host.peer_address when it was looked up"),
+    Column("state", Text, nullable=False, comment="named, none (the address has no name), unknown (no answer)"),
+    Column("names", ARRAY(Text), nullable=False, comment="in lower case, the canonical one first"),
+    at("checked_at", nullable=True),
+    at("due_at"),
     info={"writer": "update-engine"},
 )

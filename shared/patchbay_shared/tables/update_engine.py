@@ -203,6 +203,9 @@ host = Table(
     at("last_report_at"),
     at("collected_at", nullable=True),
     at("changed_at"),
+    Column(
+        "peer_address", Text, nullable=False, server_default="", comment="last report's IP address; empty: unknown"
+    ),
     Index("ix_host_tags", "tags", postgresql_using="gin"),
     info={"writer": "update-engine"},
 )

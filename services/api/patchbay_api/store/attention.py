@@ -64,6 +64,20 @@ _STATEMENTS: dict[str, str] = {
         SELECT id::text, hostname AS name, machine_id AS detail, count(*) OVER () AS total
         FROM host WHERE machine_id_shared ORDER BY machine_id, hostname LIMIT :shown
     """,
+    # A short name is compared with the first label of a whole one.
+    "reverse-dns-mismatches": """
+        SELECT m.id::text, m.name, m.address || ' is ' || m.names[1] AS detail, count(*) OVER () AS total
+        FROM (
+            SELECT h.id, lower(coalesce(h.reported_hostname, h.hostname)) AS name, r.address, r.names
+            FROM host h JOIN reverse_name r ON r.host_id = h.id AND r.address = h.peer_address
+            WHERE r.state = 'named' AND r.checked_at > now() - interval '2 days'
+              AND h.last_report_at > now() - interval '24 hours'
+        ) m WHERE NOT EXISTS (
+            SELECT FROM unnest(m.names) AS n
+            WHERE n = m.name OR (position('.' IN n) = 0 AND n = split_part(m.name, '.', 1))
+               OR (position('.' IN m.name) = 0 AND m.name = split_part(n, '.', 1)))
+        ORDER BY m.name, m.id LIMIT :shown
+    """,
     "failing-feeds": """
         SELECT name AS id, name, message AS detail, count(*) OVER () AS total
         FROM errata_source WHERE enabled AND state IN ('failing', 'shrunk') ORDER BY name LIMIT :shown

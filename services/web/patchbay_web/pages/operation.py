@@ -38,6 +38,12 @@ KINDS: dict[str, tuple[str, str, str]] = {
         "Each is crawled by itself; linked, one crawl serves all.",
     ),
     "shared-machine-ids": ("hosts with a shared machine id", "fingerprint", "One was cloned from the other."),
+    "reverse-dns-mismatches": (
+        "hosts with another name in reverse DNS",
+        "world",
+        "They report one name, and the address that they report from has another: a renamed host, an old PTR record, "
+        "or a report from elsewhere.",
+    ),
     "failing-feeds": ("failing advisory feeds", "rss", "New advisories are not seen."),
     "dead-letters": ("dead letters", "mail-exclamation", "Messages that could not be handled."),
 }
@@ -110,7 +116,7 @@ def _list(kind: str) -> str:
 
 def _target(kind: str, identity: str) -> str:
     """The page of one example."""
-    if kind in {"silent-hosts", "hosts-without-repositories", "shared-machine-ids"}:
+    if kind in {"silent-hosts", "hosts-without-repositories", "shared-machine-ids", "reverse-dns-mismatches"}:
         return url_for("hosts.show", host_id=identity)
     if kind == "packages-in-no-repository":
         return url_for("packages.show", name=identity, tab="hosts")
