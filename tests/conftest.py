@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import hypothesis
 import psycopg
@@ -32,6 +33,22 @@ def shared() -> Path:
     if not (folder / "oracle").is_dir():
         pytest.skip("the shared recordings are not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def fleet_seed() -> ModuleType:
+    """tests/support/fleet_seed.py: a fleet as the engine would have stored it."""
+    import fleet_seed
+
+    return fleet_seed
+
+
+@pytest.fixture(scope="session")
+def password_hash() -> str:
+    """That of "correct horse": one argon2 run for all accounts of all tests."""
+    from patchbay_api.accounts import hash_password
+
+    return hash_password("correct horse")
 
 
 def reachable_folder(factory: pytest.TempPathFactory) -> Path:

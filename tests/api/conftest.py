@@ -1,13 +1,10 @@
 """The API over a seeded database, asked as people of each role."""
 
 import asyncio
-import importlib.util
 import json
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +14,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 from kombu import Connection
 from notification_office import Mailbox, Office, Receiver
-from patchbay_api.accounts import hash_password
 from patchbay_api.app import make_app
 from patchbay_shared.bus import Bus
 from patchbay_shared.db import Database
@@ -29,24 +25,6 @@ from sqlalchemy import insert
 from vulnerable_fleet import Seed
 
 PASSWORD = "correct horse"
-
-
-@pytest.fixture(scope="session")
-def fleet_seed() -> ModuleType:
-    """The module `fleet_seed` beside this file (pytest's importlib mode makes no packages of folders)."""
-    spec = importlib.util.spec_from_file_location("fleet_seed", Path(__file__).with_name("fleet_seed.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["fleet_seed"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def password_hash() -> str:
-    """One argon2 run for all accounts of all tests."""
-    return hash_password(PASSWORD)
 
 
 @pytest.fixture

@@ -1,19 +1,15 @@
 """The pages over a real API on a loopback port, over a seeded database."""
 
-import importlib.util
 import re
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from patchbay_api.accounts import hash_password
 from patchbay_api.app import make_app
 from patchbay_shared.bus import Bus
 from patchbay_shared.db import Database
@@ -28,25 +24,6 @@ from werkzeug.serving import BaseWSGIServer, make_server
 PASSWORD = "correct horse"
 SECRET_KEY = "k" * 32
 HOSTILE = "<script>alert(1)</script>"
-
-
-@pytest.fixture(scope="session")
-def fleet_seed() -> ModuleType:
-    """tests/api/fleet_seed.py (pytest's importlib mode makes no packages of folders)."""
-    path = Path(__file__).parent.parent / "api" / "fleet_seed.py"
-    spec = importlib.util.spec_from_file_location("fleet_seed", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["fleet_seed"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def password_hash() -> str:
-    """One argon2 run for all tests."""
-    return hash_password(PASSWORD)
 
 
 @pytest.fixture
