@@ -12,6 +12,7 @@ from damaged_feeds import FUTURE, SOURCES, Shape, Source
 from feed_site import Room, Site
 from patchbay_errata.advisory import Advisory
 from patchbay_errata.feeds import known_feeds
+from patchbay_errata.sources import cve
 from patchbay_shared.db import Database
 from patchbay_shared.errors import InvalidInput
 from patchbay_shared.fetching.compression import open_decompressed
@@ -148,6 +149,24 @@ def test_dates_in_the_future_hide_nothing(source: Source) -> None:
     found, rejected = source.read(source.build([Shape(date=FUTURE), Shape()]))
 
     assert (len(found), rejected.samples) == (2, [])
+
+
+def test_an_unreadable_due_date_does_not_hide_that_a_cve_is_exploited() -> None:
+    """It has none then, and the policy's days count."""
+    whole = SOURCES["cisa-kev"].build([Shape()])
+
+    [found], rejected = SOURCES["cisa-kev"].read(whole.replace(b'"dueDate": "2024-01-02"', b'"dueDate": "soon"'))
+
+    assert (found.cve, found.due_on, rejected.count) == ("CVE-2024-1001", None, 0)
+
+
+def test_a_changed_cve_without_a_readable_date_is_fetched_by_that_of_its_log() -> None:
+    """It must not be passed over."""
+    log = b'[{"fetchTime": "2024-01-02T00:00:00Z", "new": [{"cveId": "CVE-2024-1001", "dateUpdated": "soon"}]}]'
+
+    [(path, at)] = cve.changes(MARK + log)
+
+    assert (path, f"{at:%Y-%m-%d}") == ("2024/1xxx/CVE-2024-1001.json", "2024-01-02")
 
 
 @pytest.fixture

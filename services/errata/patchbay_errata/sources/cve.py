@@ -126,7 +126,7 @@ def changes(data: bytes) -> list[tuple[str, datetime]]:
     for delta in deltas:
         for each in (*delta.new, *delta.updated):
             try:
-                at = moment(each.date_updated or delta.fetch_time)
+                at = moment_if_readable(each.date_updated) or moment(delta.fetch_time)
                 path = _path(_checked_id(each.cve_id))
             except InvalidInput:
                 continue
