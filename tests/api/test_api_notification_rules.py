@@ -276,7 +276,7 @@ def test_a_title_sums_up_several_kinds() -> None:
     """In the order of the items."""
     items = [{"kind": "host-silent"}, {"kind": "dead-letters"}, {"kind": "host-silent"}]
 
-    assert title_of(items) == "Patchbay: 2 silent hosts, 1 kinds of dead letters"
+    assert title_of(items) == "Patchbay: 2 silent hosts, 1 kind of dead letters"
 
 
 _QUERIES = [

@@ -24,12 +24,12 @@ _FIRST_PAUSE_SECONDS = 30.0
 _LONGEST_PAUSE_SECONDS = 3_600.0
 _AT_ONCE = 10
 _WORDS = {
-    "security-update": "security updates",
-    "exploited-cve": "exploited CVEs",
-    "overdue": "overdue hosts",
-    "host-silent": "silent hosts",
-    "mirror-stale": "stale repositories and mirrors",
-    "dead-letters": "kinds of dead letters",
+    "security-update": ("security update", "security updates"),
+    "exploited-cve": ("exploited CVE", "exploited CVEs"),
+    "overdue": ("overdue host", "overdue hosts"),
+    "host-silent": ("silent host", "silent hosts"),
+    "mirror-stale": ("stale repository or mirror", "stale repositories and mirrors"),
+    "dead-letters": ("kind of dead letters", "kinds of dead letters"),
 }
 
 
@@ -130,4 +130,6 @@ def title_of(items: Sequence[dict[str, Any]]) -> str:
     if len(items) == 1:
         return str(items[0]["title"])
     counts = Counter(each["kind"] for each in items)
-    return "Patchbay: " + ", ".join(f"{count} {_WORDS.get(kind, kind)}" for kind, count in counts.items())
+    return "Patchbay: " + ", ".join(
+        f"{count} {_WORDS.get(kind, (kind, kind))[count > 1]}" for kind, count in counts.items()
+    )

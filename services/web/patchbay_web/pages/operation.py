@@ -16,37 +16,62 @@ DIMENSIONS = {
     "severity": ("By severity", "updates"),
     "age": ("By age", "updates"),
 }
-KINDS: dict[str, tuple[str, str, str]] = {
-    "silent-hosts": ("silent hosts", "clock", "They have not reported for a day: what is known of them gets old."),
+KINDS: dict[str, tuple[tuple[str, str], str, str]] = {
+    "silent-hosts": (
+        ("silent host", "silent hosts"),
+        "clock",
+        "They have not reported for a day: what is known of them gets old.",
+    ),
     "hosts-without-repositories": (
-        "hosts without repositories",
+        ("host without repositories", "hosts without repositories"),
         "database-off",
         "Nothing can be outstanding on them, because nothing is offered to them.",
     ),
     "packages-in-no-repository": (
-        "packages in no repository",
+        ("package in no repository", "packages in no repository"),
         "package-off",
         "They get no updates: installed from a file, or their repository is gone.",
     ),
-    "failing-repositories": ("failing repositories", "refresh-alert", "Their content gets old."),
-    "failing-mirrors": ("failing mirrors", "alert-triangle", "Another mirror serves instead, if there is one."),
-    "lagging-mirrors": ("lagging mirrors", "hourglass", "They are behind another mirror of the same archive."),
-    "unused-repositories": ("unused repositories", "eye", "No host configures them any more, yet they are crawled."),
+    "failing-repositories": (
+        ("failing repository", "failing repositories"),
+        "refresh-alert",
+        "Their content gets old.",
+    ),
+    "failing-mirrors": (
+        ("failing mirror", "failing mirrors"),
+        "alert-triangle",
+        "Another mirror serves instead, if there is one.",
+    ),
+    "lagging-mirrors": (
+        ("lagging mirror", "lagging mirrors"),
+        "hourglass",
+        "They are behind another mirror of the same archive.",
+    ),
+    "unused-repositories": (
+        ("unused repository", "unused repositories"),
+        "eye",
+        "No host configures them any more, yet they are crawled.",
+    ),
     "unlinked-equal-repositories": (
-        "archives under several addresses",
+        ("archive under several addresses", "archives under several addresses"),
         "unlink",
         "Each is crawled by itself; linked, one crawl serves all.",
     ),
-    "shared-machine-ids": ("hosts with a shared machine id", "fingerprint", "One was cloned from the other."),
+    "shared-machine-ids": (
+        ("host with a shared machine id", "hosts with a shared machine id"),
+        "fingerprint",
+        "One was cloned from the other.",
+    ),
     "reverse-dns-mismatches": (
-        "hosts with another name in reverse DNS",
+        ("host with another name in reverse DNS", "hosts with another name in reverse DNS"),
         "world",
         "They report one name, and the address that they report from has another: a renamed host, an old PTR record, "
         "or a report from elsewhere.",
     ),
-    "failing-feeds": ("failing advisory feeds", "rss", "New advisories are not seen."),
-    "dead-letters": ("dead letters", "mail-exclamation", "Messages that could not be handled."),
+    "failing-feeds": (("failing advisory feed", "failing advisory feeds"), "rss", "New advisories are not seen."),
+    "dead-letters": (("dead letter", "dead letters"), "mail-exclamation", "Messages that could not be handled."),
 }
+"""Of what needs attention: what one and several are called, icon, meaning."""
 
 
 @pages.get("/trends")
@@ -88,11 +113,11 @@ def settings() -> str:
 
 
 def _described(item: dict[str, Any]) -> dict[str, Any]:
-    words, icon, meaning = KINDS.get(item["kind"], (item["kind"], "alert-triangle", ""))
+    (one, many), icon, meaning = KINDS.get(item["kind"], ((item["kind"],) * 2, "alert-triangle", ""))
     examples = [{**each, "target": _target(item["kind"], each["id"])} for each in item["examples"]]
     return {
         **item,
-        "words": words,
+        "words": one if item["count"] == 1 else many,
         "icon": icon,
         "meaning": meaning,
         "examples": examples,
