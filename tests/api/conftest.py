@@ -12,12 +12,11 @@ import pytest
 from aiosmtpd.smtp import SMTP
 from flask import Flask
 from flask.testing import FlaskClient
-from kombu import Connection
+from memory_bus import memory_bus
 from notification_office import Mailbox, Office, Receiver
 from patchbay_api.app import make_app
 from patchbay_shared.bus import Bus
 from patchbay_shared.db import Database
-from patchbay_shared.messages import QUEUES
 from patchbay_shared.service import Context
 from patchbay_shared.settings import settings_from
 from patchbay_shared.tables import user_account
@@ -45,12 +44,7 @@ def database(database_of: Callable[[str | None], Database], password_hash: str) 
 @pytest.fixture
 def bus() -> Bus:
     """A broker in memory, emptied: its queues belong to the process, not to the test."""
-    bus = Bus("memory://")
-    bus.declare()
-    with Connection(bus.url) as connection:
-        for spec in QUEUES:
-            connection.default_channel.queue_purge(spec.name)
-    return bus
+    return memory_bus()
 
 
 @pytest.fixture

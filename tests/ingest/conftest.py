@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 from flask.testing import FlaskClient
+from memory_bus import memory_bus
 from patchbay_ingest.app import make_app
-from patchbay_shared.bus import Bus, Delivery, Subscription
+from patchbay_shared.bus import Delivery, Subscription
 from patchbay_shared.db import Database
 from patchbay_shared.messages import FRESH_REPORTS, REFUSALS, ReportReceived, ReportRefused
 from patchbay_shared.report import Report
@@ -47,8 +48,7 @@ class Ingest:
     ) -> None:
         self.owner = database_of(None)
         self.queue = Queue()
-        bus = Bus("memory://", timeout_seconds=10)
-        bus.declare()
+        bus = memory_bus(timeout_seconds=10)
         self._stop = threading.Event()
         self._consumers = [
             threading.Thread(target=bus.consume, args=(Subscription(spec, handle), self._stop))
@@ -85,6 +85,7 @@ class Ingest:
             self._engine.report_received(delivery)
 
     def stop(self) -> None:
+        self.app.extensions["refusals"].wait()
         self._stop.set()
         for each in self._consumers:
             each.join()
