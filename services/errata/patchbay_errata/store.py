@@ -3,9 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Container, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 from patchbay_shared.db import driver
@@ -80,8 +78,7 @@ def store_advisories(
 
     With `announce` off nobody is to be told: neither are generations raised nor packages named.
 
-    A record that repeats an id is stored beside the first as its next part. `records` must not use the connection:
-    while some are read, those before are written.
+    A record that repeats an id is stored beside the first as its next part.
     """
     rows = connection.execute(text("SELECT id, digest FROM advisory WHERE source = :source"), {"source": source})
     known: dict[int, int] = {row.id: row.digest for row in rows}
@@ -89,21 +86,20 @@ def store_advisories(
     seen: set[int] = set()
     parts: Counter[str] = Counter()
     batch: _Batch = []
-    with _Writer(connection, source, known, outcome) as writer:
-        for record in records:
-            parts[record.id] = part = parts[record.id] + 1
-            if part > _MAX_PARTS:
-                raise InvalidInput(f"The feed repeats the id {record.id[:80]!r} more than {_MAX_PARTS} times.")
-            number = _digest(f"{source}\0{record.id}\0{part}".encode())
-            seen.add(number)
-            digest = _digest(msgspec.msgpack.encode(record))
-            if known.get(number) == digest:
-                continue
-            batch.append((number, part, digest, record))
-            if len(batch) >= _BATCH:
-                writer.write(batch)
-                batch = []
-        writer.write(batch)
+    for record in records:
+        parts[record.id] = part = parts[record.id] + 1
+        if part > _MAX_PARTS:
+            raise InvalidInput(f"The feed repeats the id {record.id[:80]!r} more than {_MAX_PARTS} times.")
+        number = _digest(f"{source}\0{record.id}\0{part}".encode())
+        seen.add(number)
+        digest = _digest(msgspec.msgpack.encode(record))
+        if known.get(number) == digest:
+            continue
+        batch.append((number, part, digest, record))
+        if len(batch) >= _BATCH:
+            _write(connection, source, batch, known, outcome)
+            batch.clear()
+    _write(connection, source, batch, known, outcome)
     outcome.record_count = len(seen if whole else seen | known.keys())
     if whole:
         gone = [number for number in known if number not in seen]
@@ -116,32 +112,6 @@ def store_advisories(
         outcome.touched.clear()
     outcome.generations = _raise_generations(connection, outcome.touched)
     return outcome
-
-
-class _Writer:
-    """Writes one batch while the next is read: PostgreSQL works on one processor, the parser on another."""
-
-    def __init__(self, connection: Connection, source: str, known: dict[int, int], outcome: Outcome) -> None:
-        self._write = partial(_write, connection, source, known=known, outcome=outcome)
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        self._writing: Future[None] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def write(self, batch: _Batch) -> None:
-        """Begin with a batch once the one before is written; raises what that one raised."""
-        self._wait()
-        self._writing = self._pool.submit(self._write, batch)
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._pool.shutdown()
-        if kind is None:
-            self._wait()
-
-    def _wait(self) -> None:
-        if self._writing is not None:
-            self._writing.result()
 
 
 def _write(

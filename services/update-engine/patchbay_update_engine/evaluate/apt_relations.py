@@ -1,7 +1,7 @@
 """Relations between deb packages: what one needs, breaks and provides. Rules: Debian Policy 7."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container
 from functools import lru_cache
 
 import msgspec
@@ -53,12 +53,10 @@ class Needs(msgspec.Struct, frozen=True, gc=False):
     multi_arch: str = ""
     mentions: frozenset[str] = frozenset()
     """Every name in `depends` and `refuses`."""
-    named_in: dict[str, tuple[int, ...]] = {}
-    """Name to the places in `depends` of the groups that mention it."""
 
-    def groups_with(self, names: Iterable[str]) -> list[tuple[Relation, ...]]:
+    def groups_with(self, names: Container[str]) -> list[tuple[Relation, ...]]:
         """The groups of `depends`, in order, that mention any of these names."""
-        return [self.depends[place] for place in sorted({at for name in names for at in self.named_in.get(name, ())})]
+        return [group for group in self.depends if any(relation.name in names for relation in group)]
 
 
 NOTHING = Needs()
@@ -72,17 +70,12 @@ def _read(relations: bytes) -> Needs:
     provides: dict[str, tuple[Relation, ...]] = {}
     for relation in (r for text in fields.provides for r in _alternatives(text)):
         provides[relation.name] = (*provides.get(relation.name, ()), relation)
-    named_in: dict[str, tuple[int, ...]] = {}
-    for place, group in enumerate(depends):
-        for name in {relation.name for relation in group}:
-            named_in[name] = (*named_in.get(name, ()), place)
     return Needs(
         depends=depends,
         refuses=refuses,
         provides=provides,
         multi_arch=fields.multi_arch,
-        mentions=frozenset((*named_in, *(relation.name for relation in refuses))),
-        named_in=named_in,
+        mentions=frozenset(relation.name for group in (*depends, refuses) for relation in group),
     )
 
 
