@@ -85,9 +85,9 @@ def test_a_host_is_added_until_it_is_green(place: Place, page: Page) -> None:
 
     report(place.up, token, "new1.example.org", {"zsh": "5.9-3"})
 
-    page.get_by_text("Evaluated: 1 update.").wait_for()
+    expect(page.get_by_text("Evaluated: 1 update.")).to_be_visible()
     page.get_by_role("link", name="new1.example.org").click()
-    page.get_by_role("heading", name="new1.example.org").wait_for()
+    expect(page.get_by_role("heading", name="new1.example.org")).to_be_visible()
 
 
 def test_a_sync_is_watched_and_an_open_host_page_hears_of_it(place: Place, page: Page) -> None:
