@@ -77,9 +77,12 @@ def report(up: Standalone, token: str, name: str, packages: dict[str, str]) -> s
 def test_a_host_is_added_until_it_is_green(place: Place, page: Page) -> None:
     """The page gives the line, waits, and notices by itself that the first report is evaluated."""
     page.goto("/hosts/add")
+    page.get_by_label("openSUSE, SLES").check()
+    page.get_by_text("Name, tags, limits of the token").click()
     page.fill("#name", "rack 7")
-    page.get_by_role("button", name="Make a token").click()
+    page.get_by_role("button", name="Show the line to paste").click()
     line = page.locator("#install-line").inner_text()
+    assert line.startswith("sudo zypper --non-interactive install curl python3 && curl -fsS http")
     token = re.findall(r"--token (\S+)", line)[0]
     page.get_by_text("No host has used this token yet").wait_for()
 

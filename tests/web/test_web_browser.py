@@ -248,6 +248,24 @@ def test_everything_is_a_few_keys_away(
     assert page.locator("#hits a").first.text_content()
 
 
+def test_a_line_is_copied_also_where_the_browser_gives_no_clipboard(
+    open_page: Callable[..., Page], web: Flask, fleet: Any, serve: Callable[[Any], str]
+) -> None:
+    """Over plain http from another machine, which is how a first try looks."""
+    page, url = open_page(), serve(web)
+    page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    sign_in(page, url)
+    page.goto(url + "/hosts/add")
+    page.get_by_role("button", name="Show the line to paste").click()
+
+    page.get_by_role("button", name="Copy").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    page.focus("#find")
+    page.keyboard.press("Control+v")
+
+    assert "sudo apt-get install -y curl python3 && curl" in page.input_value("#find")
+
+
 def test_what_cannot_be_undone_is_asked_about_first(
     open_page: Callable[..., Page], web: Flask, fleet: Any, serve: Callable[[Any], str]
 ) -> None:

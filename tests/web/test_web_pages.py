@@ -172,9 +172,32 @@ def test_adding_a_host_shows_the_line_to_paste_once(admin: FlaskClient, form_tok
     page = admin.post("/hosts/add", data=data).text
 
     assert "curl -fsS https://patch.example.org/agent/install.sh | sudo sh -s -- --server" in page
-    [token] = re.findall(r"--token (pbe_[\w-]+)", page)
+    [token] = set(re.findall(r"--token (pbe_[\w-]+)", page))
     assert token not in admin.get("/hosts/add").text
     assert "rack 7" in admin.get("/hosts/add").text
+
+
+@pytest.mark.parametrize(
+    ("distribution", "beginning"),
+    [
+        ("debian", "sudo apt-get install -y curl python3 &amp;&amp; curl"),
+        ("rhel", "sudo dnf install -y python3 &amp;&amp; curl"),
+        ("el7", "sudo yum install -y python3 &amp;&amp; curl"),
+        ("arch", "sudo pacman -S --needed --noconfirm curl python &amp;&amp; curl"),
+        ("any", "curl -fsS"),
+        ("plan9", "curl -fsS"),
+    ],
+)
+def test_the_line_brings_what_the_chosen_distribution_may_lack(
+    admin: FlaskClient, form_token: FormToken, distribution: str, beginning: str
+) -> None:
+    """A bare host of that distribution needs nothing typed before."""
+    data = {"csrf_token": form_token(admin, "/hosts/add"), "distribution": distribution}
+
+    page = admin.post("/hosts/add", data=data).text
+
+    [shown] = re.findall(r'id="install-line"[^>]*>([^<]*)<', page)
+    assert shown.startswith(beginning)
 
 
 def test_the_install_line_is_safe_to_paste() -> None:

@@ -1,6 +1,7 @@
 """Adding hosts: a token, and the one line to paste."""
 
 import shlex
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -13,13 +14,32 @@ from patchbay_web.session import api, may_operate, settings, token
 pages = Blueprint("enrolment", __name__)
 
 ENROLLED_COUNT = 20
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A family of distributions on which the line to paste begins alike."""
+
+    name: str
+    examples: str
+    preparation: str
+    """What installs curl and Python where they are missing; RHEL's family has a curl in its smallest image, often one
+    that the package curl conflicts with."""
+
+
 DISTRIBUTIONS = {
-    "Debian, Ubuntu": "apt-get install -y curl python3",
-    "RHEL, Rocky, Alma, Fedora": "dnf install -y curl python3",
-    "openSUSE, SLES": "zypper install -y curl python3",
-    "Arch": "pacman -S --needed curl python",
+    "debian": Distribution(
+        "Debian, Ubuntu", "Mint, Raspberry Pi OS, Proxmox", "sudo apt-get install -y curl python3"
+    ),
+    "rhel": Distribution(
+        "RHEL, Rocky, Alma, Fedora", "CentOS Stream, Oracle, Amazon Linux 2023", "sudo dnf install -y python3"
+    ),
+    "el7": Distribution("CentOS 7, RHEL 7", "Amazon Linux 2, Oracle Linux 7", "sudo yum install -y python3"),
+    "suse": Distribution("openSUSE, SLES", "Leap, Tumbleweed", "sudo zypper --non-interactive install curl python3"),
+    "arch": Distribution("Arch", "Manjaro, EndeavourOS", "sudo pacman -S --needed --noconfirm curl python"),
+    "any": Distribution("Anything else", "with curl and Python 3.6 or newer", ""),
 }
-"""What the line needs on a host that has neither."""
+DEFAULT_DISTRIBUTION = "debian"
 LIFETIMES = {"3600": "1 hour", "86400": "1 day", "2592000": "30 days", "": "until revoked"}
 
 
@@ -50,7 +70,9 @@ def create() -> str | tuple[str, int]:
         if exc.status != 422:
             raise
         return _page(failure=str(exc)), 422
-    return _page(made=made, line=install_line(_server(), made["token"]), distributions=DISTRIBUTIONS)
+    chosen = request.form.get("distribution", "any")
+    lines = {name: install_line(_server(), made["token"], each.preparation) for name, each in DISTRIBUTIONS.items()}
+    return _page(made=made, lines=lines, chosen=chosen if chosen in DISTRIBUTIONS else "any")
 
 
 @pages.get("/hosts/add/<int:token_id>")
@@ -77,10 +99,11 @@ def revoke(token_id: int) -> Response:
     return redirect(url_for("enrolment.form"), 303)
 
 
-def install_line(server: str, enrolment_token: str) -> str:
-    """What to paste on a host."""
+def install_line(server: str, enrolment_token: str, preparation: str = "") -> str:
+    """What to paste on a host; `preparation` is a command to run before, if any."""
     address, secret = shlex.quote(server), shlex.quote(enrolment_token)
-    return f"curl -fsS {address}/agent/install.sh | sudo sh -s -- --server {address} --token {secret}"
+    line = f"curl -fsS {address}/agent/install.sh | sudo sh -s -- --server {address} --token {secret}"
+    return f"{preparation} && {line}" if preparation else line
 
 
 def _server() -> str:
@@ -92,7 +115,15 @@ def _server() -> str:
 def _page(**values: Any) -> str:
     waiting = api().get("/waiting-hosts", token(), limit=100)["items"]
     tokens = api().get("/enrolment-tokens", token(), limit=100)["items"] if may_operate() else []
-    return render_template("add_host.html", tokens=tokens, waiting=waiting, lifetimes=LIFETIMES, **values)
+    return render_template(
+        "add_host.html",
+        tokens=tokens,
+        waiting=waiting,
+        lifetimes=LIFETIMES,
+        distributions=DISTRIBUTIONS,
+        default_distribution=DEFAULT_DISTRIBUTION,
+        **values,
+    )
 
 
 def _listed(field: str) -> list[str]:

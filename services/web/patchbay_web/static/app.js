@@ -28,11 +28,18 @@
     var button = event.target.closest("[data-copy]");
     if (!button) return;
     var source = document.getElementById(button.getAttribute("data-copy"));
-    navigator.clipboard.writeText(source.textContent.trim()).then(function () {
+    copy(source).then(function () {
       button.classList.add("is-copied");
       button.querySelector("[data-label]").textContent = "Copied";
     });
   });
+
+  // Browsers give the clipboard to https and localhost only; elsewhere what is selected can still be copied.
+  function copy(source) {
+    if (navigator.clipboard) return navigator.clipboard.writeText(source.textContent.trim());
+    window.getSelection().selectAllChildren(source);
+    return document.execCommand("copy") ? Promise.resolve() : Promise.reject(new Error("nothing was copied"));
+  }
 
   // Asking first: the form says in data-confirm what will happen.
   function ask(form, submitter) {
