@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -132,16 +133,20 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_page(browser: Browser) -> Callable[..., Page]:
-    """A fresh window of a desk or a phone, in a light or dark system."""
+def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """A fresh window of a desk or a phone, in a light or dark system; further options as playwright has them."""
+    pages: list[Page] = []
 
-    def opened(size: str = "wide", scheme: Any = "dark") -> Page:
+    def opened(size: str = "wide", scheme: Any = "dark", **options: Any) -> Page:
         width, height = SIZES[size]
-        page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+        page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme, **options)
         page.set_default_timeout(120_000)
+        pages.append(page)
         return page
 
-    return opened
+    yield opened
+    for page in pages:
+        page.close()
 
 
 @pytest.fixture
@@ -246,6 +251,22 @@ def test_everything_is_a_few_keys_away(
     page.keyboard.type("phased")
 
     assert page.locator("#hits a").first.text_content()
+
+
+def test_times_are_in_the_viewers_zone(
+    open_page: Callable[..., Page], web: Flask, fleet: Any, serve: Callable[[Any], str]
+) -> None:
+    """In Tokyo a token that is good until 20:00 UTC is good until five in the morning; on hover the exact time."""
+    page, url = open_page(timezone_id="Asia/Tokyo"), serve(web)
+    sign_in(page, url)
+    page.goto(url + "/hosts/add")
+    page.get_by_role("button", name="Show the line to paste").click()
+
+    shown = page.locator("time[data-instant]").first
+    moment = datetime.fromisoformat(shown.get_attribute("datetime") or "")
+
+    assert shown.inner_text() == (moment + timedelta(hours=9)).strftime("%Y-%m-%d %H:%M")
+    assert "GMT+9" in (shown.get_attribute("title") or "")
 
 
 def test_a_line_is_copied_also_where_the_browser_gives_no_clipboard(

@@ -111,9 +111,9 @@ def exact(text: str | None) -> str:
     return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if text else ""
 
 
-def clock(seconds_since_epoch: float) -> str:
-    """`2026-11-20 21:40` UTC, of Unix seconds."""
-    return datetime.fromtimestamp(seconds_since_epoch, UTC).strftime("%Y-%m-%d %H:%M")
+def timestamp(seconds_since_epoch: float) -> str:
+    """Unix seconds as the API writes a time: `2026-11-20T21:40:00+00:00`."""
+    return datetime.fromtimestamp(seconds_since_epoch, UTC).isoformat()
 
 
 def number(value: int | None) -> str:

@@ -2,13 +2,19 @@
 (function () {
   "use strict";
   var zoned = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
-  var day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
+
+  // As the server writes it, in the viewer's zone: 2026-11-20 21:40
+  function written(moment) {
+    function two(count) { return String(count).padStart(2, "0"); }
+    return moment.getFullYear() + "-" + two(moment.getMonth() + 1) + "-" + two(moment.getDate()) +
+      " " + two(moment.getHours()) + ":" + two(moment.getMinutes());
+  }
 
   function dress(part) {
     part.querySelectorAll("time[datetime]").forEach(function (each) {
       var moment = new Date(each.getAttribute("datetime"));
       each.title = zoned.format(moment);
-      if (each.hasAttribute("data-day")) each.textContent = day.format(moment);
+      if (each.hasAttribute("data-instant")) each.textContent = written(moment);
     });
   }
   dress(document);
