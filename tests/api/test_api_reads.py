@@ -162,8 +162,9 @@ def test_an_unknown_host_is_a_404_with_its_id(viewer: FlaskClient) -> None:
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("", ["curl", "docker-ce", "internal-monitor", "libssl3", "openssl", "systemd"]),
-        ("listed=true", ["curl", "libssl3", "openssl"]),
+        ("", ["libssl3", "openssl", "curl", "docker-ce", "internal-monitor", "systemd"]),
+        ("sort=name", ["curl", "docker-ce", "internal-monitor", "libssl3", "openssl", "systemd"]),
+        ("listed=true&sort=name", ["curl", "libssl3", "openssl"]),
         ("security=true", ["libssl3", "openssl"]),
         ("state=held", ["docker-ce"]),
         ("q=SSL", ["libssl3", "openssl"]),

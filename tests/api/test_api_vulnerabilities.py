@@ -198,28 +198,7 @@ def test_an_update_says_which_cves_it_fixes_how_bad_and_until_when(
         return made.host("h", "bookworm", "bash 5.2-1", "zsh 5.9-4", first_report_at=NOW - timedelta(days=90))
 
     host_id = seed(write)
-    with database.transaction() as connection:
-        row = connection.execute(select(host).where(host.c.id == host_id)).one()
-        number = connection.execute(
-            insert(evaluation)
-            .values(
-                package_set_id=row.package_set_id, repository_set_id=row.repository_set_id, catalogue_generations=[],
-                incomplete_count=0, rules_version=1, listed_count=2, security_count=1, state_counts={},
-                evaluated_at=NOW,
-            )
-            .returning(evaluation.c.id)
-        ).scalar_one()  # fmt: skip
-        for name, installed, security in (("bash", "5.2-1", True), ("zsh", "5.9-4", False)):
-            connection.execute(
-                insert(verdict).values(
-                    evaluation_id=number,
-                    package_id=connection.execute(select(package.c.id).where(package.c.name == name)).scalar_one(),
-                    name=name, arch="amd64", installed=installed, candidate="9", candidate_arch="amd64",
-                    repository="r", repositories=["r"], state="outstanding", listed=True, security=security,
-                    advisories=[], rule="apt.candidate", why="w",
-                )
-            )  # fmt: skip
-        connection.execute(update(host).where(host.c.id == host_id).values(evaluation_id=number))
+    _evaluate(database, host_id, bash=True, zsh=False)
 
     bash, zsh = get(f"/hosts/{host_id}/updates")["items"]
 
@@ -229,3 +208,87 @@ def test_an_update_says_which_cves_it_fixes_how_bad_and_until_when(
     assert bash["due_by"] == cves["CVE-2024-0002"]["due_by"]
     assert bash["since"] == cves["CVE-2024-0002"]["since"]
     assert (zsh["cves"], zsh["severity"], zsh["since"], zsh["due_by"], zsh["overdue"]) == ([], "", None, None, False)
+
+
+@pytest.fixture
+def urgent(seed: Any, database: Database) -> UUID:
+    """A host with updates of every urgency; their names are in another order."""
+
+    def write(made: Seed) -> UUID:
+        made.advisory("DSA-1-1", "CVE-2024-0001", "bookworm zsh 5.9-5", severity="low", days_ago=1)
+        made.exploited("CVE-2024-0001", due_on=(NOW + timedelta(days=10)).date())
+        made.advisory("DSA-2-1", "CVE-2024-0002", "bookworm tar 1.34-2", severity="high", days_ago=60)
+        made.advisory("DSA-3-1", "CVE-2024-0003", "bookworm vim 9.1-2", severity="critical", days_ago=2)
+        made.advisory("DSA-4-1", "CVE-2024-0004", "bookworm git 2.39-2", severity="medium", days_ago=3)
+        named = ("adduser 3.1", "bash 5.2-1", "git 2.39-1", "tar 1.34-1", "vim 9.1-1", "zsh 5.9-4")
+        return made.host("h", "bookworm", *named, first_report_at=NOW - timedelta(days=90))
+
+    host_id: UUID = seed(write)
+    _evaluate(database, host_id, adduser=False, bash=True, git=True, tar=True, vim=True, zsh=True)
+    return host_id
+
+
+def test_updates_of_a_host_are_in_order_of_urgency(urgent: UUID, get: Callable[[str], Any]) -> None:
+    """Exploited, overdue, by severity, security fixes that nothing is known of, the others."""
+    found = get(f"/hosts/{urgent}/updates")["items"]
+
+    assert [each["name"] for each in found] == ["zsh", "tar", "vim", "git", "bash", "adduser"]
+    assert [(each["known_exploited"], each["overdue"]) for each in found[:3]] == [
+        (True, False),
+        (False, True),
+        (False, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sort", "order"),
+    [
+        ("name", "adduser bash git tar vim zsh"),
+        ("-name", "zsh vim tar git bash adduser"),
+        ("urgency", "adduser bash git vim tar zsh"),
+        ("-severity", "vim tar git zsh adduser bash"),
+        ("since", "tar git vim zsh adduser bash"),
+        ("-since", "zsh vim git tar adduser bash"),
+        ("due_by", "tar zsh vim git adduser bash"),
+        ("repository", "adduser bash git tar vim zsh"),
+    ],
+)
+def test_updates_are_paged_in_every_order(urgent: UUID, get: Callable[[str], Any], sort: str, order: str) -> None:
+    """Two at a time gives the same as all at once; what has no date stays last."""
+    path = f"/hosts/{urgent}/updates?sort={sort}"
+    found: list[str] = []
+    cursor = ""
+    while cursor is not None:
+        page = get(f"{path}&limit=2{cursor and f'&cursor={cursor}'}")
+        found += [each["name"] for each in page["items"]]
+        cursor = page["next_cursor"]
+
+    assert found == order.split()
+    assert page["total_count"] == len(found)
+
+
+def _evaluate(database: Database, host_id: UUID, **security: bool) -> None:
+    """Let these packages of a host be outstanding: whether each update is a security fix."""
+    with database.transaction() as connection:
+        row = connection.execute(select(host).where(host.c.id == host_id)).one()
+        number = connection.execute(
+            insert(evaluation)
+            .values(
+                package_set_id=row.package_set_id, repository_set_id=row.repository_set_id, catalogue_generations=[],
+                incomplete_count=0, rules_version=1, listed_count=len(security),
+                security_count=sum(security.values()), state_counts={"outstanding": len(security)},
+                evaluated_at=NOW,
+            )
+            .returning(evaluation.c.id)
+        ).scalar_one()  # fmt: skip
+        for name, is_security in security.items():
+            found = connection.execute(select(package.c.id, package.c.evr).where(package.c.name == name)).one()
+            connection.execute(
+                insert(verdict).values(
+                    evaluation_id=number, package_id=found.id,
+                    name=name, arch="amd64", installed=found.evr, candidate="9", candidate_arch="amd64",
+                    repository="r", repositories=["r"], state="outstanding", listed=True, security=is_security,
+                    advisories=[], rule="apt.candidate", why="w",
+                )
+            )  # fmt: skip
+        connection.execute(update(host).where(host.c.id == host_id).values(evaluation_id=number))

@@ -109,6 +109,19 @@ def test_a_release_that_gets_no_more_updates_is_said(admin: FlaskClient, fleet: 
     assert "Debian 12 got its last free security updates on 2020-06-10." in page
 
 
+def test_updates_stand_most_urgent_first_until_a_column_is_chosen(admin: FlaskClient, fleet: Any) -> None:
+    """Security fixes stand above what fixes nothing; the heads sort, and lead back."""
+    order = re.compile(r'<td><a class="pb-break fw-bold" href="/packages/([a-z0-9-]+)"')
+    page = admin.get(_host(fleet, "web-01.example.com")).text
+    assert order.findall(page) == ["libssl3", "openssl", "curl"]
+
+    [by_name] = re.findall(r'<a href="(/hosts/[^"]+sort=name)">Package', page)
+    page = admin.get(by_name).text
+    assert order.findall(page) == ["curl", "libssl3", "openssl"]
+    assert 'aria-sort="ascending"' in page
+    assert "Most urgent first" in page
+
+
 def test_an_update_shows_versions_origin_advisories_and_why(admin: FlaskClient, fleet: Any) -> None:
     """Everything about one update is on one row."""
     page = admin.get(_host(fleet, "web-01.example.com", "?q=openssl")).text

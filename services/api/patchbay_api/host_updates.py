@@ -4,7 +4,6 @@ from typing import Any
 from uuid import UUID
 
 from marshmallow import Schema, fields, validate
-from patchbay_shared.exposure import LEVELS
 from patchbay_shared.report import ReportRepository
 from patchbay_shared.repositories import location, repository_id
 from patchbay_shared.tables import package, verdict
@@ -19,13 +18,23 @@ from patchbay_api.resource import Resource, context
 from patchbay_api.store import hosts as store
 from patchbay_api.store import vulnerabilities
 from patchbay_api.store.os_groups import choice_of_host
+from patchbay_api.update_urgency import BY_FIXES, SORTS, Fixes, in_order, subject_of, urgency
 from patchbay_api.verdict_states import STATES
 
 host_updates = Resource("host-content", "What is installed on one host, what is outstanding, and from where.")
 
 
 class UpdateQuery(PageQuery):
-    """Which verdicts; they are in order of name, architecture and package."""
+    """Which verdicts, in which order."""
+
+    sort = fields.String(
+        load_default="-urgency",
+        validate=validate.OneOf([sign + name for name in SORTS for sign in ("", "-")]),
+        metadata={
+            "description": "Sort key; `-` in front: descending. `-urgency`: known exploited, overdue, by severity,"
+            " security fixes, the others. Equal ones are in order of their names; what has no date comes last."
+        },
+    )
 
     listed = fields.Boolean(
         metadata={"description": "Whether the package manager itself lists it as an available update."}
@@ -152,18 +161,16 @@ def list_host_updates(query: dict[str, Any], host_id: UUID) -> Page:
             statement = statement.where(verdict.c.name.icontains(query["q"], autoescape=True))
         if query.get("query"):
             statement = statement.where(condition_of(query["query"], UPDATES))
-        page = fetch_page(
-            connection,
-            statement,
-            [Key(verdict.c.name, str), Key(verdict.c.arch, str), Key(verdict.c.package_id, Number)],
-            sort="name",
-            limit=query["limit"],
-            cursor=query.get("cursor"),
-        )
-        fixed = vulnerabilities.fixed_by_updates(
-            connection, host_id, (_subject(row) for row in page.items if row["security"])
-        )
-    items = [{**row, **_urgency(fixed.get(_subject(row), []))} for row in page.items]
+        sort: str = query["sort"]
+        fixes: Fixes = {}
+        if every := sort.removeprefix("-") in BY_FIXES:
+            fixes = vulnerabilities.fixed_by_updates(connection, host_id)
+        statement, keys = in_order(statement, fixes, sort)
+        page = fetch_page(connection, statement, keys, sort=sort, limit=query["limit"], cursor=query.get("cursor"))
+        if not every:
+            security = {subject_of(row) for row in page.items if row["security"]}
+            fixes = vulnerabilities.fixed_by_updates(connection, host_id, security) if security else {}
+    items = [{**row, **urgency(fixes.get(subject_of(row), []) if row["security"] else [])} for row in page.items]
     return Page(items, page.next_cursor, page.total_count)
 
 
@@ -214,27 +221,6 @@ def list_host_repositories(host_id: UUID) -> dict[str, Any]:
         "group_id": decided["group_id"],
         "group": decided["group"],
     }
-
-
-def _subject(update: Any) -> str:
-    return f"{update['name']} {update['installed']}"
-
-
-def _urgency(cves: list[RowMapping]) -> dict[str, Any]:
-    """What the CVEs say that an update fixes."""
-    severities = [each["severity"] for each in cves if each["severity"]]
-    return {
-        "cves": [each["cve"] for each in cves],
-        "severity": max(severities, key=_rank, default=""),
-        "known_exploited": any(each["known_exploited"] for each in cves),
-        "since": min((each["since"] for each in cves if each["since"]), default=None),
-        "due_by": min((each["due_by"] for each in cves if each["due_by"]), default=None),
-        "overdue": any(each["overdue"] for each in cves),
-    }
-
-
-def _rank(severity: str) -> int:
-    return LEVELS.index(severity) if severity in LEVELS else -1
 
 
 def _host_repository(configured: ReportRepository, known: RowMapping | None) -> dict[str, Any]:

@@ -225,7 +225,8 @@ def _add_presentation(app: Flask) -> None:
         feed_state=presentation.feed_state,
         severity_colour=presentation.severity_colour,
     )
-    for name in ("ago", "exact", "number", "plural", "quoted", "seconds", "size", "span", "timestamp", "until"):
+    names = ("age", "ago", "exact", "number", "plural", "quoted", "seconds", "size", "span", "timestamp", "until")
+    for name in names:
         app.jinja_env.filters[name] = getattr(presentation, name)
 
     @app.get("/favicon.ico")

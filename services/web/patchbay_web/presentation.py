@@ -90,6 +90,11 @@ def ago(text: str | None, now: datetime | None = None) -> str:
     return "just now"
 
 
+def age(text: str, now: datetime | None = None) -> str:
+    """How long ago a time is, as `12 d`."""
+    return ago(text, now).removesuffix(" ago")
+
+
 def seconds(record: dict[str, str], since: str, until: str) -> str:
     """How long it was between two times of a record: `40 ms`, `1.3 s`, `4 min`."""
     start, end = (datetime.fromisoformat(record[name]) for name in (since, until))

@@ -90,24 +90,26 @@ def cves_of_host(host_id: UUID) -> Any:
     return statement.columns(*host_cve_columns).subquery("host_cves")
 
 
-def fixed_by_updates(connection: Connection, host_id: UUID, packages: Iterable[str]) -> dict[str, list[RowMapping]]:
+def fixed_by_updates(
+    connection: Connection, host_id: UUID, packages: Iterable[str] | None = None
+) -> dict[str, list[RowMapping]]:
     """Package as `name version` to the CVEs of the host that an update of it fixes, unless waived; the worst first.
 
-    One query, whatever the number of packages.
+    One query, whatever the number of packages; None: all of the host's.
     """
-    wanted = sorted(set(packages))
-    if not wanted:
-        return {}
     rows = cves_of_host(host_id)
     statement = (
         select(rows)
-        .where(rows.c.rank == STATES.index("fix-available"), rows.c.packages.overlap(wanted))
+        .where(rows.c.rank == STATES.index("fix-available"))
         .order_by(rows.c.priority.desc(), rows.c.cve.desc())
     )
+    wanted = None if packages is None else set(packages)
+    if wanted is not None:
+        statement = statement.where(rows.c.packages.overlap(sorted(wanted)))
     connection.execute(text(PLANNED))
     found: dict[str, list[RowMapping]] = {}
     for row in connection.execute(statement).mappings():
-        for each in set(row["packages"]).intersection(wanted):
+        for each in set(row["packages"]) if wanted is None else wanted.intersection(row["packages"]):
             found.setdefault(each, []).append(row)
     return found
 

@@ -53,6 +53,7 @@ TABS = {
     "facts": "Facts",
 }
 
+MOST_URGENT_FIRST = "-urgency"
 MOST_GROUPS = 500
 FACET_COUNT = 12
 MOST_QUERY_CHARACTERS = 2_000
@@ -235,8 +236,9 @@ def _content(host: dict[str, Any], tab: str) -> dict[str, Any]:
     filters = _update_filters(host)
     if shown not in filters:
         filters[shown] = (presentation.state(shown)[0], 0, {"state": shown})
-    found = api().get(path, token(), **query, **filters[shown][2])
-    return {"found": found, "shown": shown, "filters": filters}
+    sort = request.args.get("sort", MOST_URGENT_FIRST)
+    found = api().get(path, token(), sort=sort, **query, **filters[shown][2])
+    return {"found": found, "shown": shown, "filters": filters, "sort": sort}
 
 
 def _cves(path: str, query: dict[str, Any]) -> dict[str, Any]:
