@@ -323,13 +323,13 @@ def _unlisted(
 def _without_preferences(package: InstalledPackage, versions: Sequence[OfferedVersion]) -> OfferedVersion | None:
     """The newer version that would be the candidate if the host had no preferences of its own."""
     newer = [version for version in versions if version.package.evr_key > package.evr_key]
-    best = max(newer, key=lambda version: version.default_priority, default=None)
+    if not newer:
+        return None
+    best = max(newer, key=lambda version: version.default_priority)
     own = max(
         [100, *(version.default_priority for version in versions if version.package.evr_key == package.evr_key)]
     )
-    return (
-        best if best is not None and best.default_priority >= own and best.default_priority > best.priority else None
-    )
+    return best if best.default_priority >= own and best.default_priority > best.priority else None
 
 
 def _phased(verdict: Verdict, candidate: OfferedVersion) -> Verdict:

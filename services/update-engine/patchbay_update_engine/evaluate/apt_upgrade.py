@@ -33,7 +33,7 @@ class Member(msgspec.Struct, frozen=True, gc=False):
     """The names in the relations of the old or the new version."""
     new_key: bytes | None = None
     """Sort key of the version that would replace it; None for packages that stay."""
-    new_needs: Needs = NOTHING
+    new_needs: Needs = msgspec.field(default_factory=lambda: NOTHING)
 
 
 def staying(package: InstalledPackage, arch: str, current: OfferedVersion | None) -> Member:

@@ -182,14 +182,22 @@ class VersionTable:
         return shared >= _REBUILD_LEAST and differing * 2 > shared
 
     def _collect(self, name: str, arch: str) -> tuple[OfferedVersion, ...]:
+        arches = (arch, "all") if arch == self.native_arch else (arch,)
+        found = [
+            (package, file)
+            for file in self._files
+            for package in file.index.by_name.get(name, ())
+            if package.arch in arches
+        ]
+        if len(found) == 1:
+            [(package, file)] = found
+            return (self._version(name, arch, package, (file,)),)
         merged: dict[tuple[bytes, str, bool], tuple[AvailablePackage, list[SourceFile]]] = {}
-        for file in self._files:
-            for package in file.index.by_name.get(name, ()):
-                if package.arch == arch or (package.arch == "all" and arch == self.native_arch):
-                    same = (package.evr_key, package.content or f"={package.evr}", package.arch == "all")
-                    _, files = merged.setdefault(same, (package, []))
-                    if not files or files[-1] is not file:
-                        files.append(file)
+        for package, file in found:
+            same = (package.evr_key, package.content or f"={package.evr}", package.arch == "all")
+            _, files = merged.setdefault(same, (package, []))
+            if not files or files[-1] is not file:
+                files.append(file)
         versions = [self._version(name, arch, package, tuple(files)) for package, files in merged.values()]
         versions.sort(key=_key, reverse=True)
         return tuple(versions)
@@ -197,7 +205,7 @@ class VersionTable:
     def _version(
         self, name: str, arch: str, package: AvailablePackage, files: tuple[SourceFile, ...]
     ) -> OfferedVersion:
-        best = max(files, key=lambda file: file.priority)
+        best = files[0] if len(files) == 1 else max(files, key=lambda file: file.priority)
         stanza = self._first_specific(name, package.source or name, arch, package.evr, files)
         if best.priority == NEVER:
             stanza = None
@@ -205,7 +213,7 @@ class VersionTable:
             package=package,
             files=files,
             priority=best.priority if stanza is None else stanza.priority,
-            default_priority=max(file.default_priority for file in files),
+            default_priority=max([file.default_priority for file in files]),
             reason=best.reason if stanza is None else f"“{stanza.text}”",
             stanza=stanza,
         )
