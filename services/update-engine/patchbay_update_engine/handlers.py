@@ -34,6 +34,7 @@ from patchbay_update_engine import operated, release_advisories, sections, store
 from patchbay_update_engine.catalogues import Catalogues
 from patchbay_update_engine.clones import mark_clones, unmark_former_clones
 from patchbay_update_engine.conclusions import compare_waiting_opinions, conclude_from_report
+from patchbay_update_engine.evaluate.catalog import InstalledPackage
 from patchbay_update_engine.evaluate.unordered import note_of
 from patchbay_update_engine.evaluations import (
     StaleHost,
@@ -139,8 +140,9 @@ class Engine:
                 stored = load_repository_set(connection, host.repository_set_id)
                 report = sections.completed(report, header, stored)
             ids: dict[bytes, int] = {}
+            packages: dict[int, InstalledPackage] = {}
             if report.packages is not None:
-                installed, ids = store_package_set(connection, report.packages, self._packages)
+                installed, ids, packages = store_package_set(connection, report.packages, self._packages)
             elif host is not None:
                 installed = load_package_set(connection, host.package_set_id, self._packages)
             else:
@@ -183,14 +185,7 @@ class Engine:
         metrics.REPORTS_HANDLED.labels("evaluated").inc()
         if not again:
             metrics.EVALUATION_LAG_SECONDS.observe(max(0.0, time.time() - header.received_at))
-        self._packages.remember(
-            ids,
-            {
-                each.id: msgspec.structs.replace(each, held=False, status="installed")
-                for each in installed.packages
-                if each.id is not None
-            },
-        )
+        self._packages.remember(ids, packages)
         if repository_set.new_references:
             self._bus.publish(REPOSITORY_REFERENCED, msgspec.json.encode(RepositoryNudge()))
         self._bus.publish(HOST_EVALUATED, msgspec.json.encode(HostEvaluated(header.host_id, evaluation_id)))

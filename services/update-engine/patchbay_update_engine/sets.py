@@ -6,7 +6,7 @@ made it has committed, so a rolled-back id is never used.
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Lock
 from uuid import UUID
 
@@ -104,13 +104,17 @@ def digest_of(package: ReportPackage) -> bytes:
 
 def store_package_set(
     connection: Connection, packages: Sequence[ReportPackage], memory: PackageMemory
-) -> tuple[InstalledSet, dict[bytes, int]]:
-    """The set of the reported packages, made if it is new; and the ids to remember after the commit."""
+) -> tuple[InstalledSet, dict[bytes, int], dict[int, InstalledPackage]]:
+    """The set of the reported packages, made if it is new; and what to remember after the commit."""
     by_digest = {digest_of(package): package for package in packages if package.name != "gpg-pubkey"}
     ids = memory.ids_of(by_digest)
+    found: dict[bytes, int] = {}
     missing = sorted(digest for digest in by_digest if digest not in ids)
+    read: dict[bytes, InstalledPackage] = {}
     if missing:
-        ids.update(_intern(connection, {digest: by_digest[digest] for digest in missing}))
+        read = {digest: _installed(by_digest[digest]) for digest in missing}
+        found = _intern(connection, {digest: by_digest[digest] for digest in missing}, read)
+        ids |= found
     installed: list[int] = []
     held: list[int] = []
     config: list[int] = []
@@ -123,11 +127,15 @@ def store_package_set(
     config.sort()
     set_id = _set_id(connection, installed, held, config)
     known = memory.packages_of(ids.values())
-    judged = [
-        _with_selection(known.get(ids[digest]) or _installed(package, ids[digest]), package)
-        for digest, package in by_digest.items()
-    ]
-    return InstalledSet(set_id, judged, installed), ids
+    new: dict[int, InstalledPackage] = {}
+    judged = []
+    for digest, package in by_digest.items():
+        number = ids[digest]
+        each = known.get(number)
+        if each is None:
+            each = new[number] = msgspec.structs.replace(read.get(digest) or _installed(package), id=number)
+        judged.append(_with_selection(each, package))
+    return InstalledSet(set_id, judged, installed), found, new
 
 
 def load_package_set(connection: Connection, set_id: int, memory: PackageMemory) -> InstalledSet:
@@ -276,14 +284,16 @@ def _store_references(connection: Connection, enabled: list[ReportRepository], r
     return made.rowcount > 0
 
 
-def _intern(connection: Connection, packages: dict[bytes, ReportPackage]) -> dict[bytes, int]:
-    """Ids of packages (keyed by digest, ascending), made where they are new."""
+def _intern(
+    connection: Connection, packages: Mapping[bytes, ReportPackage], read: Mapping[bytes, InstalledPackage]
+) -> dict[bytes, int]:
+    """Ids of packages (keyed by digest, ascending; `read` has each as `_installed` does), made where they are new."""
     digests = list(packages)
     ids = _ids_of(connection, digests)
     new = [digest for digest in digests if digest not in ids]
     if not new:
         return ids
-    values = [_installed(packages[digest], None) for digest in new]
+    values = [read[digest] for digest in new]
     # Arrays travel in PostgreSQL's binary form (`b`): writing them as text costs more than storing them.
     made = connection.exec_driver_sql(
         """
@@ -340,13 +350,18 @@ def _set_id(connection: Connection, installed: list[int], held: list[int], confi
     row = connection.execute(
         text("""
             INSERT INTO package_set (digest, package_ids, held_ids, config_ids)
-            VALUES (:digest, :installed, CAST(:held AS integer[]), CAST(:config AS integer[]))
+            VALUES (:digest, CAST(:installed AS integer[]), CAST(:held AS integer[]), CAST(:config AS integer[]))
             ON CONFLICT (digest) DO UPDATE SET digest = EXCLUDED.digest
             RETURNING id
         """),
-        {"digest": digest, "installed": installed, "held": held, "config": config},
+        {"digest": digest, "installed": _array(installed), "held": _array(held), "config": _array(config)},
     ).one()
     return int(row.id)
+
+
+def _array(ids: list[int]) -> str:
+    """The text of PostgreSQL's array; psycopg makes it of each element by itself, which takes ten times as long."""
+    return f"{{{repr(ids)[1:-1]}}}"
 
 
 def _load_packages(connection: Connection, ids: list[int]) -> dict[int, InstalledPackage]:
@@ -372,13 +387,15 @@ def _load_packages(connection: Connection, ids: list[int]) -> dict[int, Installe
     return found
 
 
-def _installed(package: ReportPackage, number: int | None) -> InstalledPackage:
-    """The package apart from what the host selected for it (held, removed)."""
+def _installed(package: ReportPackage) -> InstalledPackage:
+    """The package apart from its id and what the host selected for it (held, removed)."""
     try:
         found = installed_of(package)
     except InvalidVersion:
         found = installed_of(package, ordered=False)
-    return msgspec.structs.replace(found, id=number, held=False, status="installed")
+    if found.held or found.status != "installed":
+        return msgspec.structs.replace(found, held=False, status="installed")
+    return found
 
 
 def _with_selection(installed: InstalledPackage, package: ReportPackage) -> InstalledPackage:
