@@ -1,7 +1,7 @@
 """Lists and their filters, one host and its updates, repositories, the dashboard."""
 
 import base64
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from types import ModuleType
 from typing import Any
 from uuid import uuid4
@@ -9,8 +9,9 @@ from uuid import uuid4
 import pytest
 from flask.testing import FlaskClient
 from patchbay_shared.db import Database
-from patchbay_shared.tables import lifecycle, receipt, repository
-from sqlalchemy import event, func, insert, text, update
+from patchbay_shared.tables import host_exposure, lifecycle, receipt, repository, repository_set
+from sqlalchemy import cast, event, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_hosts_are_sorted_and_filtered(viewer: FlaskClient, fleet: Any, query: s
     assert answer.json["total_count"] == len(expected)
 
 
-@pytest.mark.parametrize("sort", ["hostname", "-updates", "-security", "last_report_at", "os", "-os"])
+@pytest.mark.parametrize("sort", ["hostname", "-updates", "-security", "last_report_at", "os", "-os", "-urgency"])
 def test_pages_of_two_give_every_host_once(viewer: FlaskClient, fleet: Any, sort: str) -> None:
     """Following the cursor visits the list in its order, whatever the sort."""
     seen, cursor = [], ""
@@ -266,6 +267,60 @@ def test_a_host_with_an_unreadable_repository_is_not_called_up_to_date(viewer: F
     assert totals["up_to_date"] + totals["needing_updates"] + totals["uncertain"] == totals["hosts"] == 6
     assert (totals["up_to_date"], totals["needing_updates"], totals["uncertain"]) == (1, 4, 1)
     assert (totals["silent"], totals["incomplete"], totals["awaiting_evaluation"]) == (1, 2, 1)
+
+
+def test_the_most_urgent_hosts_are_those_with_exploited_then_overdue_then_fixable_flaws(
+    viewer: FlaskClient, fleet: Any, database: Database
+) -> None:
+    """Many security fixes weigh less than one CVE that is exploited or overdue."""
+    counts = {"new": (2, 0), "db-01": (1, 1), "build-arm": (1, 0), "web-02": (0, 9)}
+    with database.transaction() as connection:
+        connection.execute(
+            insert(host_exposure),
+            [
+                {
+                    "host_id": fleet.hosts[f"{name}.example.com"], "basis": "", "exposed_count": 9,
+                    "fixable_count": 0, "restart_count": 0, "exploited_count": exploited, "overdue_count": overdue,
+                    "waived_count": 0, "worst_cve": "", "counted_at": datetime.now(UTC),
+                }
+                for name, (exploited, overdue) in counts.items()
+            ],
+        )  # fmt: skip
+
+    found = _names(viewer.get("/api/v1/hosts?sort=-urgency"))
+
+    assert found == ["new", "db-01", "build-arm", "web-02", "mail", "web-01"]
+
+
+def test_hosts_past_their_end_of_support_are_one_number_everywhere(
+    viewer: FlaskClient, fleet: Any, database: Database
+) -> None:
+    """On the dashboard, in its list, in the forecast and in what needs attention; longer support is told apart."""
+    os_release = {"ID": "debian", "VERSION_ID": "12", "VERSION_CODENAME": "bookworm"}
+    today = datetime.now(UTC).date()
+    with database.transaction() as connection:
+        larger = select(func.max(repository_set.c.id)).scalar_subquery()
+        policy = repository_set.c.document.op("||")(cast({"policy": {"os_release": os_release}}, JSONB))
+        connection.execute(update(repository_set).where(repository_set.c.id == larger).values(document=policy))
+        connection.execute(
+            insert(lifecycle).values(
+                ecosystem="debian", version="12", codename="bookworm", name="Debian 12", source="test",
+                ends_on=today - timedelta(days=1), extended_ends_on=today + timedelta(days=1),
+            )
+        )  # fmt: skip
+
+    def numbers() -> tuple[int, ...]:
+        totals = viewer.get("/api/v1/dashboard").json["hosts"]
+        listed = viewer.get("/api/v1/hosts", query_string={"query": "support:ended,extended"}).json["total_count"]
+        [ended, *_] = viewer.get("/api/v1/lifecycles/forecast").json["totals"]
+        items = viewer.get("/api/v1/attention").json["items"]
+        [worrying] = [each["count"] for each in items if each["kind"] == "end-of-life-hosts"]
+        return (totals["end_of_life"], listed, ended["hosts"], worrying, totals["extended_support"])
+
+    assert numbers() == (2, 2, 2, 2, 2)
+    with database.transaction() as connection:
+        connection.execute(update(lifecycle).values(extended_ends_on=None))
+    assert numbers() == (2, 2, 2, 2, 0)
 
 
 def test_two_opinions_are_one_number_that_leads_to_its_hosts(viewer: FlaskClient, fleet: Any) -> None:

@@ -76,6 +76,8 @@ FOUND = {
     "incomplete:yes": ["build-arm", "web-01"],
     "cloned:yes": [],
     "supported:no": ["mail"],
+    "support:supported": ["db-01", "mail", "new", "web-02"],
+    "support!=supported": ["build-arm", "web-01"],
     "manager:apt kernel:6.1.*": ["build-arm", "db-01", "mail", "new", "web-01", "web-02"],
     "release:bookworm": ["db-01", "mail", "new", "web-02"],
     "package:openssl<3.0.15": [],
@@ -117,7 +119,10 @@ def fleet(database: Database, fleet_seed: ModuleType) -> Any:
                 notes="Never on Mondays.", changed_by="operator",
             )
         )  # fmt: skip
-        release = {"os_release": {"ID": "debian", "VERSION_CODENAME": "bookworm"}, "package_manager": "apt"}
+        release = {
+            "os_release": {"ID": "debian", "VERSION_ID": "12", "VERSION_CODENAME": "bookworm"},
+            "package_manager": "apt",
+        }
         smaller = select(repository_set.c.id).order_by(repository_set.c.id).limit(1).scalar_subquery()
         connection.execute(
             update(repository_set)

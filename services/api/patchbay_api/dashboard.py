@@ -26,6 +26,8 @@ class HostTotals(Schema):
     security = _count("At least one outstanding update is a security fix.")
     reboot_required = _count("Has to be restarted.")
     silent = _count("The last report is older than a day.")
+    end_of_life = _count("The release no longer gets free security updates; those of `extended_support` included.")
+    extended_support = _count("Of those, the release still gets longer support, such as LTS or ESM.")
     awaiting_evaluation = _count("Reported, but not evaluated yet.")
     incomplete = _count("At least one enabled repository could not be read.")
     machine_id_shared = _count("Another host reports the same machine-id.")

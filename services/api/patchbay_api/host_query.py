@@ -12,16 +12,19 @@ from patchbay_api.store import hosts as store
 from patchbay_api.store import labels
 from patchbay_api.verdict_states import STATES
 
-SORTS: dict[str, tuple[ColumnElement[Any], Any]] = {
-    "hostname": (host.c.hostname, str),
-    "os": (host.c.os_name, str),
-    "updates": (store.updates, Number),
-    "security": (store.security, Number),
-    "differences": (store.differences, Number),
-    "cves": (store.cves, Number),
-    "overdue": (store.overdue, Number),
-    "last_report_at": (host.c.last_report_at, Moment),
+SORTS: dict[str, tuple[tuple[ColumnElement[Any], Any], ...]] = {
+    "hostname": ((host.c.hostname, str),),
+    "os": ((host.c.os_name, str),),
+    "updates": ((store.updates, Number),),
+    "security": ((store.security, Number),),
+    "differences": ((store.differences, Number),),
+    "cves": ((store.cves, Number),),
+    "exploited": ((store.exploited, Number),),
+    "overdue": ((store.overdue, Number),),
+    "urgency": ((store.exploited, Number), (store.overdue, Number), (store.security, Number)),
+    "last_report_at": ((host.c.last_report_at, Moment),),
 }
+"""Each order's keys, the first one first."""
 _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "updates": store.updates > 0,
     "security": store.security > 0,
@@ -43,7 +46,10 @@ class HostQuery(PageQuery):
     sort = fields.String(
         load_default="hostname",
         validate=validate.OneOf([sign + name for name in SORTS for sign in ("", "-")]),
-        metadata={"description": "Sort key; `-` in front: descending. Equal hosts are in order of their names."},
+        metadata={
+            "description": "Sort key; `-` in front: descending. urgency: by exploited CVEs, then overdue ones, then"
+            " security updates. Equal hosts are in order of their names."
+        },
     )
     query = query_field()
     q = text_field("Part of the host name, upper or lower case.")

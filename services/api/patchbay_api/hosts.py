@@ -186,9 +186,9 @@ class Requested(Schema):
 def list_hosts(query: dict[str, Any]) -> Page:
     """List hosts."""
     sort: str = query["sort"]
-    expression, kind = SORTS[sort.removeprefix("-")]
-    keys = [Key(expression, kind, descending=sort.startswith("-"))]
-    if expression is not host.c.hostname:
+    order = SORTS[sort.removeprefix("-")]
+    keys = [Key(expression, kind, descending=sort.startswith("-")) for expression, kind in order]
+    if order is not SORTS["hostname"]:
         keys.append(Key(host.c.hostname, str))
     keys.append(Key(host.c.id, UUID))
     with context().database.transaction() as connection:

@@ -14,6 +14,7 @@ _SHOWN = {
     "incomplete": "incomplete:yes",
     "waiting": "evaluated:no",
     "clones": "cloned:yes",
+    "end-of-life": "support:ended,extended",
     "overdue": "overdue>0",
     "exploited": "exploited>0",
     "waived": "waived>0",

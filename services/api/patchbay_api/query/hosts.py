@@ -59,6 +59,7 @@ from patchbay_api.query.compile import (
 from patchbay_api.query.grammar import Term, Value
 from patchbay_api.store import hosts as store
 from patchbay_api.store import labels
+from patchbay_api.store.lifecycles import PHASES, support_of_sets
 from patchbay_api.store.vulnerabilities import TOUCHING, packages_judged_for
 from patchbay_api.verdict_states import STATES
 
@@ -189,6 +190,13 @@ _supported = (
 )
 
 
+_support = support_of_sets()
+
+
+def _of_phase(phase: str) -> Condition:
+    return host.c.repository_set_id.in_(select(_support.c.set_id).where(_support.c.phase == phase))
+
+
 def _values(column: ColumnElement[str]) -> Select[Any]:
     return select(column.label("value")).where(column != "").distinct()
 
@@ -251,6 +259,11 @@ HOSTS = Vocabulary(
               flag_in(host.c.machine_id_shared), choices=_YES_NO),
         Field("supported", FLAG, "Its release still gets free security updates; `no`: or no calendar has it.",
               "supported:no", flag_in(_supported), choices=_YES_NO),
+        Field(
+            "support", CHOICE, "How far the support of its release is: free security updates for everybody, only"
+            " longer support (LTS, ESM), none any more, or no date is known.", "support:ended,extended",
+            choice_in(PHASES, _of_phase), choices=PHASES,
+        ),
         Field("seen", MOMENT, "The last report.", "seen<7d", moment_in(host.c.last_report_at)),
         Field("enrolled", MOMENT, "The first report.", "enrolled<1d", moment_in(host.c.first_report_at)),
         Field("changed", MOMENT, "The last report that differed from the one before.", "changed<1h",

@@ -4,6 +4,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from patchbay_api.store.lifecycles import SUPPORT_OF_SETS
+
 SHOWN = 10
 
 # Each statement: (id, name, detail, total), `SHOWN` rows at most; total counts all of them.
@@ -12,6 +14,11 @@ _STATEMENTS: dict[str, str] = {
         SELECT id::text, hostname AS name, 'last report ' || to_char(last_report_at, 'YYYY-MM-DD HH24:MI') AS detail,
                count(*) OVER () AS total
         FROM host WHERE last_report_at < now() - interval '24 hours' ORDER BY last_report_at LIMIT :shown
+    """,
+    "end-of-life-hosts": f"""
+        SELECT h.id::text, h.hostname AS name, s.name || ' since ' || s.ends_on AS detail, count(*) OVER () AS total
+        FROM host h JOIN ({SUPPORT_OF_SETS}) s ON s.set_id = h.repository_set_id
+        WHERE s.phase IN ('ended', 'extended') ORDER BY s.phase, s.ends_on, h.hostname LIMIT :shown
     """,
     "hosts-without-repositories": """
         SELECT h.id::text, h.hostname AS name, h.os_name AS detail, count(*) OVER () AS total

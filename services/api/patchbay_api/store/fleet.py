@@ -27,6 +27,7 @@ from patchbay_api.store.hosts import (
     updates,
     with_conclusions,
 )
+from patchbay_api.store.lifecycles import support_of_sets
 from patchbay_api.store.repositories import overdue
 
 OPERATING_SYSTEM_COUNT = 12
@@ -52,7 +53,11 @@ def totals_by_system(connection: Connection) -> list[RowMapping]:
     return list(
         connection.execute(
             select(host.c.os_name.label("os"), *(total.label(name) for name, total in _TOTALS.items()))
-            .select_from(with_conclusions.outerjoin(_incomplete, _incomplete.c.set_id == judging_set_id))
+            .select_from(
+                with_conclusions.outerjoin(_incomplete, _incomplete.c.set_id == judging_set_id).outerjoin(
+                    _support, _support.c.set_id == host.c.repository_set_id
+                )
+            )
             .group_by(host.c.os_name)
             .order_by(func.count().desc(), host.c.os_name)
         ).mappings()
@@ -76,6 +81,7 @@ def totals_by_group(connection: Connection) -> list[RowMapping]:
 
 
 _incomplete = incomplete_sets()
+_support = support_of_sets()
 _evaluated = host.c.evaluation_id.is_not(None)
 _is_complete = _incomplete.c.set_id.is_(None)
 _up_to_date = _evaluated & (updates == 0) & _is_complete & ~silent
@@ -88,6 +94,8 @@ _TOTALS: dict[str, ColumnElement[int]] = {
     "reboot_required": func.count().filter(reboot_required),
     "silent": func.count().filter(silent),
     "awaiting_evaluation": func.count().filter(~_evaluated),
+    "end_of_life": func.count().filter(_support.c.phase.in_(("ended", "extended"))),
+    "extended_support": func.count().filter(_support.c.phase == "extended"),
     "incomplete": func.count().filter(~_is_complete),
     "machine_id_shared": func.count().filter(host.c.machine_id_shared),
     "outstanding_updates": func.coalesce(func.sum(updates), 0),

@@ -5,7 +5,20 @@ from uuid import UUID
 
 from patchbay_shared.exposure import REPOSITORY
 from patchbay_shared.tables import lifecycle, repository
-from sqlalchemy import ColumnElement, Connection, RowMapping, case, func, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Date,
+    Integer,
+    RowMapping,
+    Subquery,
+    Text,
+    case,
+    column,
+    func,
+    select,
+    text,
+)
 
 phase: ColumnElement[str] = case(
     (lifecycle.c.ends_on.is_(None), "unknown"),
@@ -59,6 +72,33 @@ def lifecycles_of_repositories(connection: Connection, repository_ids: Collectio
     )
 
 
+_PHASE = """
+    CASE WHEN {0}.ends_on IS NULL THEN 'unknown' WHEN {0}.ends_on >= current_date THEN 'supported'
+         WHEN {0}.extended_ends_on >= current_date THEN 'extended' ELSE 'ended' END
+"""
+SUPPORT_OF_SETS = f"""
+    SELECT rs.id AS set_id, l.ends_on, l.extended_ends_on, {_PHASE.format("l")} AS phase,
+           coalesce(l.name, nullif(trim(concat(rs.ecosystem, ' ', v.version)), ''), 'unknown') AS name
+    FROM repository_set rs
+    CROSS JOIN LATERAL (
+        SELECT coalesce(nullif(rs.document #>> '{{policy,os_release,VERSION_ID}}', ''),
+                        rs.document #>> '{{policy,os_release,VERSION_CODENAME}}', '') AS version) v
+    LEFT JOIN LATERAL (
+        SELECT * FROM lifecycle l
+        WHERE l.ecosystem = rs.ecosystem AND l.version IN (v.version, split_part(v.version, '.', 1))
+        ORDER BY length(l.version) DESC LIMIT 1) l ON true
+"""
+"""SQL of what `support_of_sets` is."""
+PHASES = ("supported", "extended", "ended", "unknown")
+
+
+def support_of_sets() -> Subquery:
+    """(set_id, phase, name, ends_on, extended_ends_on): the support of the release that each repository set is of."""
+    columns = (column("set_id", Integer), column("phase", Text), column("name", Text), column("ends_on", Date),
+               column("extended_ends_on", Date))  # fmt: skip
+    return text(SUPPORT_OF_SETS).columns(*columns).subquery("support")
+
+
 def forecast(connection: Connection) -> list[RowMapping]:
     """What hosts run, distribution releases and third-party repositories, with its support and the number of hosts.
 
@@ -67,30 +107,21 @@ def forecast(connection: Connection) -> list[RowMapping]:
     return list(
         connection.execute(
             text(f"""
-                WITH sets AS (
-                    SELECT rs.id, rs.ecosystem, rs.repository_ids, count(*) AS hosts,
-                           coalesce(nullif(rs.document #>> '{{policy,os_release,VERSION_ID}}', ''),
-                                    rs.document #>> '{{policy,os_release,VERSION_CODENAME}}', '') AS version
-                    FROM host h JOIN repository_set rs ON rs.id = h.repository_set_id
-                    GROUP BY rs.id
+                WITH used AS (
+                    SELECT repository_set_id AS set_id, count(*) AS hosts FROM host GROUP BY 1
                 ), ends AS (
-                    SELECT s.id, 'distribution' AS kind,
-                           coalesce(l.name, nullif(trim(concat(s.ecosystem, ' ', s.version)), ''), 'unknown') AS name,
-                           l.ends_on, l.extended_ends_on, s.hosts
-                    FROM sets s LEFT JOIN LATERAL (
-                        SELECT * FROM lifecycle l
-                        WHERE l.ecosystem = s.ecosystem AND l.version IN (s.version, split_part(s.version, '.', 1))
-                        ORDER BY length(l.version) DESC LIMIT 1) l ON true
+                    SELECT u.set_id, 'distribution' AS kind, s.name, s.ends_on, s.extended_ends_on, u.hosts
+                    FROM used u JOIN ({SUPPORT_OF_SETS}) s USING (set_id)
                     UNION
-                    SELECT s.id, 'repository', l.name, l.ends_on, l.extended_ends_on, s.hosts
-                    FROM sets s
-                    JOIN repository r ON r.id = ANY(s.repository_ids)
+                    SELECT u.set_id, 'repository', l.name, l.ends_on, l.extended_ends_on, u.hosts
+                    FROM used u
+                    JOIN repository_set rs ON rs.id = u.set_id
+                    JOIN repository r ON r.id = ANY(rs.repository_ids)
                     JOIN lifecycle l ON l.ecosystem = '{REPOSITORY}' AND r.url ~ l.version
                 )
                 SELECT kind, name, ends_on, extended_ends_on, sum(hosts) AS hosts,
                        greatest(ends_on, extended_ends_on) AS last_on, ends_on - current_date AS days_left,
-                       CASE WHEN ends_on IS NULL THEN 'unknown' WHEN ends_on >= current_date THEN 'supported'
-                            WHEN extended_ends_on >= current_date THEN 'extended' ELSE 'ended' END AS phase
+                       {_PHASE.format("ends")} AS phase
                 FROM ends GROUP BY kind, name, ends_on, extended_ends_on
                 ORDER BY ends_on NULLS LAST, kind, name
             """)

@@ -28,6 +28,7 @@ RARE: dict[str, tuple[str, dict[str, Any]]] = {
     "incomplete": ("Repositories not read", {"incomplete": True}),
     "waiting": ("Not evaluated yet", {"evaluated": False}),
     "other-updates": ("Updates, none for security", {"updates": True, "security": False}),
+    "end-of-life": ("Past end of support", {"query": "support:ended,extended"}),
     "overdue": ("CVEs overdue", {"overdue": True}),
     "exploited": ("Exploited CVEs", {"exploited": True}),
     "waived": ("With exceptions", {"waived": True}),

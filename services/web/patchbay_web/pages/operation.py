@@ -22,6 +22,12 @@ KINDS: dict[str, tuple[tuple[str, str], str, str]] = {
         "clock",
         "They have not reported for a day: what is known of them gets old.",
     ),
+    "end-of-life-hosts": (
+        ("host past its end of support", "hosts past their end of support"),
+        "calendar-off",
+        "Their release no longer gets free security updates; longer support (LTS, ESM) is not for everybody, so those "
+        "that may have it are counted as well.",
+    ),
     "hosts-without-repositories": (
         ("host without repositories", "hosts without repositories"),
         "database-off",
@@ -72,6 +78,13 @@ KINDS: dict[str, tuple[tuple[str, str], str, str]] = {
     "dead-letters": (("dead letter", "dead letters"), "mail-exclamation", "Messages that could not be handled."),
 }
 """Of what needs attention: what one and several are called, icon, meaning."""
+_OF_HOSTS = {
+    "silent-hosts",
+    "end-of-life-hosts",
+    "hosts-without-repositories",
+    "shared-machine-ids",
+    "reverse-dns-mismatches",
+}
 
 
 @pages.get("/trends")
@@ -129,6 +142,7 @@ def _list(kind: str) -> str:
     """The list that gives the number of a kind."""
     lists: dict[str, tuple[str, dict[str, Any]]] = {
         "silent-hosts": ("hosts.index", {"show": "silent"}),
+        "end-of-life-hosts": ("hosts.index", {"show": "end-of-life"}),
         "packages-in-no-repository": ("hosts.index", {"state": "not-in-any-repository"}),
         "failing-repositories": ("repositories.index", {"show": "failing"}),
         "shared-machine-ids": ("hosts.index", {"show": "clones"}),
@@ -141,7 +155,7 @@ def _list(kind: str) -> str:
 
 def _target(kind: str, identity: str) -> str:
     """The page of one example."""
-    if kind in {"silent-hosts", "hosts-without-repositories", "shared-machine-ids", "reverse-dns-mismatches"}:
+    if kind in _OF_HOSTS:
         return url_for("hosts.show", host_id=identity)
     if kind == "packages-in-no-repository":
         return url_for("packages.show", name=identity, tab="hosts")
