@@ -1,5 +1,6 @@
 """The query language: what it reads, what it finds, and where it says that a mistake is."""
 
+from datetime import timedelta
 from types import ModuleType
 from typing import Any
 
@@ -23,6 +24,7 @@ from patchbay_shared.tables import (
     host_group,
     host_label,
     lifecycle,
+    outstanding_security,
     repository_set,
 )
 from patchbay_shared.versions import evr_key
@@ -59,6 +61,12 @@ FOUND = {
     "updates:1": ["build-arm"],
     "security!=2": ["build-arm", "db-01", "new"],
     "differences>0": ["web-01"],
+    "severity:unknown": ["mail"],
+    "severity:critical,high": ["build-arm", "web-01"],
+    "severity!=low": ["build-arm", "db-01", "mail", "new", "web-01"],
+    "outstanding<7d": ["web-02"],
+    "outstanding>=90d": ["build-arm", "web-01"],
+    "security>0 not outstanding>=0m": ["mail"],
     "packages<1000": ["build-arm", "db-01", "mail", "new", "web-01", "web-02"],
     "state:held": ["web-01"],
     "state!=outstanding": ["db-01", "new"],
@@ -151,6 +159,17 @@ def fleet(database: Database, fleet_seed: ModuleType) -> Any:
                 counted_at=func.now(),
             )
         )  # fmt: skip
+        rated = {"build-arm": ("high", 100), "web-01": ("critical", 200), "web-02": ("low", 3)}
+        for name, (severity, days) in rated.items():
+            evaluation_id = connection.scalar(
+                select(host.c.evaluation_id).where(host.c.id == fleet.hosts[f"{name}.example.com"])
+            )
+            connection.execute(
+                insert(outstanding_security).values(
+                    evaluation_id=evaluation_id, basis="", severity=severity,
+                    issued_at=func.now() - timedelta(days=days),
+                )
+            )  # fmt: skip
         connection.execute(
             insert(lifecycle).values(
                 ecosystem="rocky", version="9", codename="", name="Rocky Linux 9", ends_on="2001-01-01", source="x"
@@ -182,6 +201,25 @@ def test_each_field_finds_the_hosts_that_it_says(viewer: FlaskClient, fleet: Any
     assert {query: _names(viewer, query) for query in expected} == expected
     asked = " ".join(FOUND)
     assert [each.name for each in HOSTS.fields if f"{each.name}" not in asked] == ["agent"]
+
+
+def test_severities_and_ages_on_the_dashboard_are_the_numbers_of_their_queries(
+    viewer: FlaskClient, fleet: Any
+) -> None:
+    """Each host with security updates is in one severity and in one age."""
+    found = viewer.get("/api/v1/dashboard").json
+    by_severity = {each["severity"]: each["hosts"] for each in found["severities"]}
+    by_age = {each["age"]: each["hosts"] for each in found["ages"]}
+
+    assert by_severity == {each: len(_names(viewer, f"severity:{each}")) for each in by_severity}
+    assert by_age == {
+        "week": len(_names(viewer, "outstanding<7d")),
+        "month": len(_names(viewer, "outstanding>=7d outstanding<30d")),
+        "quarter": len(_names(viewer, "outstanding>=30d outstanding<90d")),
+        "older": len(_names(viewer, "outstanding>=90d")),
+        "unknown": len(_names(viewer, "security>0 not outstanding>=0m")),
+    }
+    assert sum(by_severity.values()) == sum(by_age.values()) == found["hosts"]["security"] == 4
 
 
 def test_a_query_is_combined_with_the_other_parameters(viewer: FlaskClient, fleet: Any) -> None:

@@ -5,6 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ import pytest
 import zstandard
 from patchbay_errata.advisory import Advisory, Fix
 from patchbay_errata.feeds import wanted_feeds
+from patchbay_errata.outstanding import rate_outstanding
 from patchbay_errata.sources_table import register
 from patchbay_errata.store import Outcome, store_advisories
 from patchbay_shared.bus import Bus, Delivery
@@ -72,8 +74,8 @@ class Fleet:
         headers = {"report": msgspec.json.encode(header).decode()}
         self.engine.report_received(Delivery("report.received", headers, zstandard.compress(content)))
 
-    def publish(self, *fixes: Fix) -> Outcome:
-        record = Advisory(id="DSA-1-1", vendor="debian", fixes=fixes, cves=("CVE-2024-0001",))
+    def publish(self, *fixes: Fix, **more: Any) -> Outcome:
+        record = Advisory(id="DSA-1-1", vendor="debian", fixes=fixes, cves=("CVE-2024-0001",), **more)
         with self.errata.transaction() as connection:
             return store_advisories(connection, "debian-dsa", [record])
 
@@ -83,6 +85,11 @@ class Fleet:
         ]
         body = msgspec.json.encode(AdvisoriesChanged("debian-dsa", changes))
         self.engine.recalculate(Delivery("advisories.changed", {}, body))
+
+    def rated(self) -> list[tuple[Any, ...]]:
+        """What errata's job says of the outstanding security updates."""
+        rate_outstanding(self.errata)(threading.Event())
+        return self.rows("SELECT severity, issued_at FROM outstanding_security")
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with self.owner.transaction() as connection:
@@ -111,6 +118,28 @@ def test_an_advisory_makes_an_unlabelled_update_security(fleet: Fleet) -> None:
     [(why,)] = fleet.rows("SELECT why FROM verdict WHERE name = 'bash'")
     assert "DSA-1-1" in why
     assert fleet.rows("SELECT security_count FROM evaluation") == [(1,)]
+
+
+def test_outstanding_security_updates_are_rated_by_their_advisories(fleet: Fleet) -> None:
+    """The worst severity and the oldest date; again when an advisory is rated anew, though it fixes the same."""
+    issued = datetime(2026, 1, 31, tzinfo=UTC)
+    fleet.report()
+    assert fleet.rated() == []
+
+    fleet.announce(fleet.publish(bash(), issued_at=issued))
+    assert fleet.rated() == [("unknown", issued)]
+
+    fleet.publish(bash(), issued_at=issued, severity="critical")
+    assert fleet.rated() == [("critical", issued)]
+    assert fleet.rated() == [("critical", issued)]
+
+
+def test_a_date_to_come_is_no_age(fleet: Fleet) -> None:
+    """A publisher's wrong clock must not make a fix look new for years."""
+    fleet.publish(bash(), issued_at=datetime(2999, 1, 1, tzinfo=UTC), severity="low")
+    fleet.report()
+
+    assert fleet.rated() == [("low", None)]
 
 
 def test_an_advisory_for_another_release_decides_nothing(fleet: Fleet) -> None:

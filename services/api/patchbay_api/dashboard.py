@@ -80,6 +80,24 @@ class OperatingSystem(Schema):
     security = fields.Integer(required=True)
 
 
+class SeverityTotal(Schema):
+    """Hosts by the worst severity of their outstanding security updates; `severity:` finds them."""
+
+    severity = fields.String(required=True, validate=validate.OneOf(fleet.SEVERITIES))
+    hosts = _count("Hosts.")
+
+
+class AgeTotal(Schema):
+    """Hosts by when the oldest of their outstanding security updates was published; `outstanding` finds them."""
+
+    age = fields.String(
+        required=True,
+        validate=validate.OneOf(fleet.AGES),
+        metadata={"description": "week: less than 7 days ago; month: 30; quarter: 90; older; unknown: no date."},
+    )
+    hosts = _count("Hosts.")
+
+
 class VulnerabilityTotals(Schema):
     """CVEs over the hosts that were counted; `GET /hosts?overdue=true` has those with overdue ones."""
 
@@ -111,6 +129,12 @@ class Dashboard(Schema):
     )
     restarts = fields.List(fields.Nested(RestartTotal), required=True)
     operating_systems = fields.List(fields.Nested(OperatingSystem), required=True)
+    severities = fields.List(
+        fields.Nested(SeverityTotal), required=True, metadata={"description": "The worst first, all of them."}
+    )
+    ages = fields.List(
+        fields.Nested(AgeTotal), required=True, metadata={"description": "The youngest first, all of them."}
+    )
     vulnerabilities = fields.Nested(VulnerabilityTotals, required=True)
     waiting_host_count = _count("Enrolled hosts that wait for an operator's approval.")
     dead_letter_count = _count("Messages that could not be handled.")
@@ -121,6 +145,7 @@ def get_dashboard() -> dict[str, Any]:
     """Count the fleet."""
     with context().database.transaction() as connection:
         systems = fleet.totals_by_system(connection)
+        by_severity, by_age = fleet.security_totals(connection)
         return {
             "hosts": fleet.sum_of(systems),
             "repositories": fleet.repository_totals(connection),
@@ -128,6 +153,8 @@ def get_dashboard() -> dict[str, Any]:
             "states": _in_order(fleet.state_totals(connection)),
             "restarts": fleet.restart_totals(connection),
             "operating_systems": systems[: fleet.OPERATING_SYSTEM_COUNT],
+            "severities": [{"severity": each, "hosts": count} for each, count in by_severity.items()],
+            "ages": [{"age": each, "hosts": count} for each, count in by_age.items()],
             "vulnerabilities": fleet.vulnerability_totals(connection),
             "waiting_host_count": approvals.waiting_count(connection),
             "dead_letter_count": fleet.dead_letter_count(connection),

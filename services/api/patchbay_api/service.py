@@ -62,6 +62,7 @@ SERVICE = Service(
         "lifecycle",
         "group_repository_set",
         "host_exposure",
+        "outstanding_security",
         "package_event",
     ),
     writes=(

@@ -10,6 +10,7 @@
 | store, sources_table | SQL: the records by COPY; the feeds with their leases |
 | lifecycle | release calendars and the small table |
 | exposure | how many vulnerabilities each host has, and how many of them are overdue or waived |
+| outstanding | how severe and how old the security updates are that hosts have outstanding |
 """
 
 from patchbay_shared.messages import ADVISORIES_CHANGED
@@ -18,6 +19,7 @@ from patchbay_shared.service import Context, Job, Service, Workers
 from patchbay_errata.crawl import Crawler
 from patchbay_errata.exposure import count_exposures
 from patchbay_errata.handlers import crawl_due
+from patchbay_errata.outstanding import rate_outstanding
 from patchbay_errata.updateinfo import read_updateinfo
 
 _LOOK_EVERY_SECONDS = 5.0
@@ -30,6 +32,7 @@ def workers(context: Context) -> Workers:
         jobs=[
             Job("crawl-feeds", _LOOK_EVERY_SECONDS, crawl_due(crawler)),
             Job("read-updateinfo", _LOOK_EVERY_SECONDS, read_updateinfo(context.database)),
+            Job("rate-outstanding", _LOOK_EVERY_SECONDS, rate_outstanding(context.database)),
             Job("count-exposures", _LOOK_EVERY_SECONDS, count_exposures(context.database)),
         ]
     )
@@ -42,6 +45,8 @@ SERVICE = Service(
         "repository",
         "repository_index",
         "host",
+        "evaluation",
+        "verdict",
         "package",
         "package_set",
         "package_event",
@@ -62,6 +67,7 @@ SERVICE = Service(
         "exploit_score",
         "lifecycle",
         "host_exposure",
+        "outstanding_security",
     ),
     publishes=(ADVISORIES_CHANGED,),
     workers=workers,

@@ -44,8 +44,8 @@ Touched = dict[tuple[str, str], set[str]]
 """(ecosystem, distribution release) to the names of packages whose security fixes changed."""
 _Batch = list[tuple[int, int, int, Advisory]]
 """Key, part, digest, record."""
-_FixKey = tuple[str, ...]
-"""Advisory, ecosystem, distribution release, package, kind, arch, module, version."""
+_FixKey = tuple[Any, ...]
+"""Advisory, ecosystem, distribution release, package, kind, arch, module, version, severity, when it was issued."""
 
 
 class Outcome(msgspec.Struct):
@@ -128,7 +128,7 @@ def _write(
     after: set[_FixKey] = {
         (
             each.id, fix.ecosystem, fix.distro_release, fix.package, fix.kind, fix.arch, fix.module,
-            fix.evr if each.status == "final" else "",
+            fix.evr if each.status == "final" else "", each.severity, each.issued_at,
         )
         for _, _, _, each in batch if each.type == "security" for fix in each.fixes
     }  # fmt: skip
@@ -174,7 +174,8 @@ def _remove(connection: Connection, numbers: list[int]) -> set[_FixKey]:
         return set()
     rows = connection.execute(
         text("""
-            SELECT a.name, f.ecosystem, f.distro_release, f.package, f.kind, f.arch, f.module, f.evr
+            SELECT a.name, f.ecosystem, f.distro_release, f.package, f.kind, f.arch, f.module, f.evr,
+                   a.severity, a.issued_at
             FROM advisory_fix f JOIN advisory a ON a.id = f.advisory_id
             WHERE a.id = ANY(CAST(:numbers AS bigint[])) AND a.type = 'security'
         """),

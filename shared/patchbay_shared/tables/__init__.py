@@ -33,7 +33,7 @@ from patchbay_shared.tables.errata import (
     known_exploited,
     lifecycle,
 )
-from patchbay_shared.tables.exposure import host_exposure, remediation_policy, risk_exception
+from patchbay_shared.tables.exposure import host_exposure, outstanding_security, remediation_policy, risk_exception
 from patchbay_shared.tables.fleet_snapshot import fleet_snapshot
 from patchbay_shared.tables.host_conclusions import opinion, reboot_verdict, reverse_name
 from patchbay_shared.tables.host_labels import host_group, host_label
@@ -119,6 +119,7 @@ __all__ = [
     "os_group",
     "os_group_repository",
     "os_variant_group",
+    "outstanding_security",
     "package",
     "package_event",
     "package_set",

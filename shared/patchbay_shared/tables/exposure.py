@@ -8,6 +8,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Date,
+    DateTime,
     ForeignKey,
     Identity,
     Index,
@@ -75,3 +76,25 @@ host_exposure = Table(
     at("counted_at"),
     info={"writer": "errata"},
 )
+
+outstanding_security = Table(
+    "outstanding_security",
+    metadata,
+    Column(
+        "evaluation_id",
+        BigInteger,
+        ForeignKey("evaluation.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("basis", Text, nullable=False, comment="digest of what the rest follows from; another one: look again"),
+    Column(
+        "severity",
+        Text,
+        nullable=False,
+        comment="the worst of its advisories: critical, high, medium, low; unknown: none is rated",
+    ),
+    Column("issued_at", DateTime(timezone=True), comment="of the oldest advisory; null: unknown"),
+    info={"writer": "errata"},
+)
+"""How severe and how old the security updates are that an evaluation lists; only where it lists any."""

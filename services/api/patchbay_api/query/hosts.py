@@ -59,6 +59,7 @@ from patchbay_api.query.compile import (
 from patchbay_api.query.grammar import Term, Value
 from patchbay_api.store import hosts as store
 from patchbay_api.store import labels
+from patchbay_api.store.fleet import SEVERITIES
 from patchbay_api.store.lifecycles import PHASES, support_of_sets
 from patchbay_api.store.vulnerabilities import TOUCHING, packages_judged_for
 from patchbay_api.verdict_states import STATES
@@ -236,6 +237,13 @@ HOSTS = Vocabulary(
         Field("notes", TEXT, "What operators have written down.", "notes:reboot", _notes),
         Field("updates", NUMBER, "Outstanding updates.", "updates>=50", number_in(store.updates)),
         Field("security", NUMBER, "Outstanding security updates.", "security>0", number_in(store.security)),
+        Field(
+            "severity", CHOICE, "The worst severity of its outstanding security updates; unknown: none of them is"
+            " rated.", "severity:critical,high",
+            choice_in(SEVERITIES, lambda severity: store.severity == severity), choices=SEVERITIES,
+        ),
+        Field("outstanding", MOMENT, "When the oldest of its outstanding security updates was published.",
+              "outstanding>90d", moment_in(store.unfixed_since)),
         Field("packages", NUMBER, "Installed packages.", "packages<400", number_in(host.c.package_count)),
         Field(
             "differences", NUMBER, "Updates that only Patchbay or only the host's package manager lists.",

@@ -1,6 +1,7 @@
 """The fleet in numbers."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from patchbay_shared.tables import (
     dead_letter,
@@ -15,7 +16,20 @@ from patchbay_shared.tables import (
     reboot_verdict,
     repository,
 )
-from sqlalchemy import ColumnElement, Connection, Integer, RowMapping, Text, cast, column, desc, func, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    RowMapping,
+    Text,
+    case,
+    cast,
+    column,
+    desc,
+    func,
+    select,
+    true,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from patchbay_api.store.hosts import (
@@ -23,7 +37,9 @@ from patchbay_api.store.hosts import (
     judging_set_id,
     reboot_required,
     security,
+    severity,
     silent,
+    unfixed_since,
     updates,
     with_conclusions,
 )
@@ -31,6 +47,9 @@ from patchbay_api.store.lifecycles import support_of_sets
 from patchbay_api.store.repositories import overdue
 
 OPERATING_SYSTEM_COUNT = 12
+SEVERITIES = ("critical", "high", "medium", "low", "unknown")
+AGES = ("week", "month", "quarter", "older", "unknown")
+"""Up to 7, 30 or 90 days, more than that, or not known."""
 _GROUP_FIGURES = ("hosts", "outstanding_updates", "outstanding_security_updates")
 
 
@@ -80,6 +99,11 @@ def totals_by_group(connection: Connection) -> list[RowMapping]:
     )
 
 
+_age = case(
+    (unfixed_since.is_(None), "unknown"),
+    *((unfixed_since > func.now() - timedelta(days=days), age) for days, age in zip((7, 30, 90), AGES, strict=False)),
+    else_="older",
+)
 _incomplete = incomplete_sets()
 _support = support_of_sets()
 _evaluated = host.c.evaluation_id.is_not(None)
@@ -143,6 +167,21 @@ def vulnerability_totals(connection: Connection) -> RowMapping:
         .mappings()
         .one()
     )
+
+
+def security_totals(connection: Connection) -> tuple[dict[str, int], dict[str, int]]:
+    """Hosts with outstanding security updates, by the worst severity of these, and by the age of the oldest."""
+    rows = connection.execute(
+        select(severity.label("severity"), _age.label("age"), func.count().label("hosts"))
+        .select_from(with_conclusions)
+        .where(security > 0)
+        .group_by(severity, _age)
+    ).all()
+    by_severity, by_age = dict.fromkeys(SEVERITIES, 0), dict.fromkeys(AGES, 0)
+    for row in rows:
+        by_severity[row.severity] = by_severity.get(row.severity, 0) + row.hosts
+        by_age[row.age] += row.hosts
+    return by_severity, by_age
 
 
 def state_totals(connection: Connection) -> list[RowMapping]:

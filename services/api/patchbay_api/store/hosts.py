@@ -1,7 +1,7 @@
 """Hosts with their counts, and what one host's evaluation, packages and repositories are."""
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from patchbay_shared.tables import (
     host_label,
     host_removal,
     opinion,
+    outstanding_security,
     package,
     package_set,
     reboot_verdict,
@@ -30,6 +31,7 @@ from sqlalchemy import (
     Select,
     Subquery,
     and_,
+    case,
     func,
     select,
 )
@@ -49,6 +51,12 @@ cves: ColumnElement[int] = func.coalesce(host_exposure.c.exposed_count, 0)
 overdue: ColumnElement[int] = func.coalesce(host_exposure.c.overdue_count, 0)
 exploited: ColumnElement[int] = func.coalesce(host_exposure.c.exploited_count, 0)
 waived: ColumnElement[int] = func.coalesce(host_exposure.c.waived_count, 0)
+severity: ColumnElement[str] = case(
+    (security > 0, func.coalesce(outstanding_security.c.severity, "unknown")), else_=None
+)
+"""The worst of its outstanding security updates; unknown: none of them is rated; null: there are none."""
+unfixed_since: ColumnElement[datetime] = case((security > 0, outstanding_security.c.issued_at), else_=None)
+"""When the oldest of its outstanding security updates was published; null: unknown, or there are none."""
 differences: ColumnElement[int] = func.coalesce(opinion.c.difference_count, 0)
 
 
@@ -80,6 +88,7 @@ with_conclusions: FromClause = (
     .outerjoin(reboot_verdict, reboot_verdict.c.host_id == host.c.id)
     .outerjoin(opinion, opinion.c.host_id == host.c.id)
     .outerjoin(host_exposure, host_exposure.c.host_id == host.c.id)
+    .outerjoin(outstanding_security, outstanding_security.c.evaluation_id == host.c.evaluation_id)
 )
 
 

@@ -25,8 +25,8 @@ KINDS: dict[str, tuple[tuple[str, str], str, str]] = {
     "end-of-life-hosts": (
         ("host past its end of support", "hosts past their end of support"),
         "calendar-off",
-        "Their release no longer gets free security updates; longer support (LTS, ESM) is not for everybody, so those "
-        "that may have it are counted as well.",
+        "Their release no longer gets free security updates; longer support (LTS, ESM) is not for everybody, so that "
+        "hosts that may have it are counted as well.",
     ),
     "hosts-without-repositories": (
         ("host without repositories", "hosts without repositories"),
