@@ -116,6 +116,9 @@ def make_fleet(
     numbers: dict[str, int] = {}
     fleet = []
     for _ in range(count):
+        joins_on = chance.randrange(days) if chance.random() < _JOINING_SHARE else 0
+        # Whoever falls silent has reported before: the fleet has as many hosts as were asked for.
+        falls_silent = joins_on + 1 < days and chance.random() < _SILENT_SHARE
         distribution, offered = chance.choices(readable, weights)[0]
         role, site = chance.choice(list(ROLES)), chance.choice(("ams", "fra", "nyc"))
         numbers[role] = numbers.get(role, 0) + 1
@@ -127,9 +130,9 @@ def make_fleet(
                 distribution=distribution,
                 versions=chosen,
                 chance=random.Random(chance.getrandbits(64)),  # noqa: S311
-                joins_on=chance.randrange(days) if chance.random() < _JOINING_SHARE else 0,
+                joins_on=joins_on,
                 diligence=chance.choice((0.0, 0.02, 0.05, 0.12, 0.3)),
-                silent_from=chance.randrange(1, days) if days > 1 and chance.random() < _SILENT_SHARE else None,
+                silent_from=chance.randrange(joins_on + 1, days) if falls_silent else None,
                 level={name: _first_level(versions, chance) for name, versions in chosen.items()},
             )
         )

@@ -4,11 +4,13 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from flask.testing import FlaskClient
 from patchbay_shared.db import Database
 from patchbay_shared.tables import fleet_snapshot
+from patchbay_web.dashboard_cards import placed
 from sqlalchemy import insert, text
 
 FormToken = Callable[[FlaskClient, str], str]
@@ -65,6 +67,107 @@ def test_what_somebody_prefers_is_the_same_in_another_browser(
     assert 'id="card-trend"' in other.get("/").text
     assert ">Kernel</th>" in phone.get("/hosts").text
     assert ">Kernel</th>" not in other.get("/hosts").text
+
+
+def test_every_number_of_the_dashboard_is_that_of_the_list_it_links_to(
+    admin: FlaskClient, fleet: Any, database: Database
+) -> None:
+    """Tiles, severities, ages and systems: who follows one finds as many hosts."""
+    with database.transaction() as connection:
+        connection.execute(
+            text("""
+                INSERT INTO outstanding_security (evaluation_id, basis, severity, issued_at)
+                SELECT id, '', (ARRAY['critical', 'low'])[1 + row_number() OVER (ORDER BY id) % 2],
+                       now() - row_number() OVER (ORDER BY id) * interval '20 days'
+                FROM evaluation WHERE security_count > 0 AND id > (SELECT min(id) FROM evaluation)
+            """)
+        )
+        connection.execute(
+            text("""
+                INSERT INTO host_exposure (host_id, basis, exposed_count, fixable_count, restart_count,
+                    exploited_count, overdue_count, waived_count, worst_cve, counted_at)
+                SELECT id, '', 3, 1, 0, 1, 2, 0, 'CVE-2026-1', now() FROM host WHERE hostname LIKE 'web%'
+            """)
+        )
+        connection.execute(
+            text("""
+                UPDATE repository_set SET document = document || '{"policy": {"os_release":
+                    {"ID": "debian", "VERSION_ID": "10"}}}' WHERE id = (SELECT max(id) FROM repository_set);
+                INSERT INTO lifecycle (ecosystem, version, codename, name, ends_on, source)
+                VALUES ('debian', '10', 'buster', 'Debian 10', '2022-09-10', 'test')
+            """)
+        )
+    page = admin.get("/").text
+    without_pictures = re.sub(r"<svg.*?</svg>", "", page, flags=re.S)
+    tiles = re.findall(r'<a class="card pb-tile[^"]*" href="([^"]+)">\s*<span><strong class="pb-number">(\d+)<',
+                       without_pictures)  # fmt: skip
+    cells = re.findall(r'<td class="text-end pb-number"><a class="text-reset" href="(/hosts[^"]*)">(\d+)<', page)
+
+    assert len(tiles) == 8
+    assert ("/hosts?show=end-of-life", "3") in tiles
+    assert {"severity:critical", "severity:low", "severity:unknown"} <= {
+        unquote(target).partition("query=")[2] for target, _ in cells
+    }
+    for target, number in tiles + cells:
+        listed = admin.get(target.replace("&amp;", "&")).text
+        found = re.search(r'<span class="pb-sub">(\d+) hosts?</span>', listed)
+        assert (found[1] if found else "0") == number, target
+
+
+def test_the_most_urgent_hosts_lead_to_what_makes_them_urgent(
+    admin: FlaskClient, fleet: Any, database: Database
+) -> None:
+    """An exploited CVE comes before any number of security fixes."""
+    with database.transaction() as connection:
+        connection.execute(
+            text("""
+                INSERT INTO host_exposure (host_id, basis, exposed_count, fixable_count, restart_count,
+                    exploited_count, overdue_count, waived_count, worst_cve, counted_at)
+                SELECT id, '', 3, 1, 0, 1, 2, 0, 'CVE-2026-1', now() FROM host WHERE hostname = 'new.example.com'
+            """)
+        )
+    page = admin.get("/").text
+    card = page[page.index('id="card-urgent"') :].partition("</section>")[0]
+    path = f"/hosts/{fleet.hosts['new.example.com']}"
+
+    assert re.findall(r">([a-z0-9-]+)\.example\.com<", card)[0] == "new"
+    assert f'href="{path}?tab=cves&amp;only=exploited"' in card
+    assert f'href="{path}?tab=cves&amp;only=overdue"' in card
+    assert 'href="/hosts?sort=-urgency"' in card
+    assert admin.get(f"{path}?tab=cves&only=exploited").status_code == 200
+    assert admin.get(f"{path}?tab=cves&only=nonsense").status_code == 404
+
+
+@pytest.mark.usefixtures("figures")
+def test_the_span_of_the_trend_is_in_the_address(admin: FlaskClient, fleet: Any) -> None:
+    """As a page of its own, and as the card alone when the pill is pressed; more figures are of the same span."""
+    page = admin.get("/?span=90d").text
+    card = admin.get("/?span=1d", headers={"HX-Request": "true", "HX-Target": "trend"}).text
+
+    assert 'href="/?span=90d" title="90 days" aria-current="true"' in page
+    assert "/trends?span=90d" in page
+    assert "/trends?span=1d" in card
+    assert "data-chart" in card
+    assert "<html" not in card
+    assert admin.get("/?span=forever").status_code == 404
+
+
+def test_what_waits_in_the_queues_is_said_in_the_pipeline_card(admin: FlaskClient, fleet: Any) -> None:
+    """Asked of the broker when the card is there: a slow broker delays no page."""
+    depth = admin.get("/queues", headers={"HX-Request": "true", "HX-Target": "queue-depth"}).text
+
+    assert 'id="queue-depth"' in admin.get("/").text
+    assert "nothing waits" in depth
+    assert "<html" not in depth
+
+
+def test_cards_fill_the_shorter_column() -> None:
+    """In the order that was chosen."""
+    heights = {"a": 500, "b": 200, "c": 200, "d": 200, "e": 100}
+
+    found = placed(list(heights), heights)
+
+    assert found == [("a", "start"), ("b", "end"), ("c", "end"), ("d", "end"), ("e", "start")]
 
 
 def test_an_unknown_card_is_refused(admin: FlaskClient, fleet: Any, form_token: FormToken) -> None:

@@ -104,6 +104,7 @@ class HostCveQuery(StateQuery):
             "description": "Priority: exploited, then EPSS, CVSS, age and exposure. Equals are in order of their ids."
         },
     )
+    known_exploited = fields.Boolean(metadata={"description": "Whether CISA knows that it is exploited."})
     overdue = fields.Boolean(metadata={"description": "Whether its due date is past and it is not waived."})
 
 
@@ -222,6 +223,8 @@ def list_host_cves(query: dict[str, Any], host_id: UUID) -> Page:
         name, kind = _HOST_CVE_SORTS[sort.removeprefix("-")]
         keys.insert(0, Key(rows.c[name], kind, descending=sort.startswith("-")))
     statement = select(rows).where(rows.c.rank.in_(_ranks(query.get("state"))))
+    if "known_exploited" in query:
+        statement = statement.where(rows.c.known_exploited == query["known_exploited"])
     if "overdue" in query:
         statement = statement.where(rows.c.overdue == query["overdue"])
     with context().database.transaction() as connection:

@@ -10,6 +10,14 @@ FLEET = (
     ("silent", "silent", "secondary"),
     ("hosts", "hosts", "azure"),
 )
+SPANS = {
+    "1d": ("1 d", "a day"),
+    "7d": ("1 w", "a week"),
+    "30d": ("30 d", "30 days"),
+    "90d": ("90 d", "90 days"),
+    "1y": ("1 y", "a year"),
+}
+"""Spans of the API in short, and in words."""
 COLOURS = ("azure", "red", "yellow", "green", "purple", "orange", "cyan", "secondary")
 MOST_SERIES = len(COLOURS)
 

@@ -1,13 +1,16 @@
 """The cards of the dashboard: which there are, and in which order somebody wants to see them."""
 
+from collections.abc import Mapping, Sequence
+
 from patchbay_web.preferences import Preferences
 
 SHOWN = "dashboard_cards"
 HIDDEN = "dashboard_hidden_cards"
-WIDE = frozenset({"urgent", "trend", "states"})
 CARDS: dict[str, str] = {
     "urgent": "Look at these first",
     "attention": "Needs attention",
+    "severity": "By severity",
+    "age": "By age",
     "trend": "Over time",
     "pipeline": "The pipeline itself",
     "systems": "Operating systems",
@@ -22,6 +25,17 @@ def arranged(preferences: Preferences) -> list[str]:
     hidden = preferences.get(HIDDEN, ())
     known = [name for name in preferences.get(SHOWN, ()) if name in CARDS]
     return list(dict.fromkeys([*known, *(name for name in CARDS if name not in hidden)]))
+
+
+def placed(cards: Sequence[str], heights: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Each card with the side, start or end, of the column that is the shorter one when its turn comes."""
+    filled = {"start": 0, "end": 0}
+    found = []
+    for name in cards:
+        side = min(filled, key=lambda each: filled[each])
+        filled[side] += heights[name]
+        found.append((name, side))
+    return found
 
 
 def rearranged(preferences: Preferences, card: str, action: str) -> Preferences:

@@ -13,28 +13,57 @@ pages = Blueprint("dashboard", __name__)
 
 URGENT_HOST_COUNT = 8
 TROUBLED_REPOSITORY_COUNT = 5
+USUAL_SPAN = "30d"
+SEVERITIES = {
+    "critical": ("Critical", "red"),
+    "high": ("High", "orange"),
+    "medium": ("Medium", "yellow"),
+    "low": ("Low", "azure"),
+    "unknown": ("Not rated", "secondary"),
+}
+AGES = {
+    "week": ("Under 7 days", "azure", "outstanding<7d"),
+    "month": ("7 to 30 days", "yellow", "outstanding>=7d outstanding<30d"),
+    "quarter": ("30 to 90 days", "orange", "outstanding>=30d outstanding<90d"),
+    "older": ("Over 90 days", "red", "outstanding>=90d"),
+    "unknown": ("No date known", "secondary", "security>0 not outstanding>=0m"),
+}
+"""Words, colour, and the query that finds the hosts."""
 
 
 @pages.get("/")
 def show() -> str:
-    """Totals, the hosts to look at first, what needs attention, the figures over time."""
+    """Totals, the hosts to look at first, what needs attention, the figures over time.
+
+    Asked by htmx for another span, only the card of these figures.
+    """
+    span = request.args.get("span", USUAL_SPAN)
+    if span not in charts.SPANS:
+        abort(404)
+    trend: dict[str, Any] = {"span": span, "spans": charts.SPANS, "titles": dashboard_cards.CARDS}
+    if request.headers.get("HX-Target") == "trend":
+        side = "end" if request.args.get("side") == "end" else "start"
+        return render_template("dashboard_trend.html", chart=_fleet_chart(span), side=side, **trend)
     fleet = api().get("/dashboard", token())
     cards = dashboard_cards.arranged(preferences())
-    urgent = api().get("/hosts", token(), sort="-security", updates=True, limit=URGENT_HOST_COUNT)["items"]
-    troubled = api().get("/repositories", token(), sort="state", limit=TROUBLED_REPOSITORY_COUNT)["items"]
+    first = api().get("/hosts", token(), sort="-urgency", limit=URGENT_HOST_COUNT)["items"]
+    urgent = [each for each in first if each["cves_exploited"] or each["cves_overdue"] or each["security"]]
+    found = api().get("/repositories", token(), sort="state", limit=TROUBLED_REPOSITORY_COUNT)["items"]
+    troubled = [each for each in found if each["state"] != "ok"]
     return render_template(
         "dashboard.html",
         fleet=fleet,
         bar=_bar(fleet["hosts"]),
         urgent=urgent,
-        troubled=[each for each in troubled if each["state"] != "ok"],
-        chart=charts.fleet_chart(api().get("/trends", token(), span="30d")["points"]) if "trend" in cards else None,
+        troubled=troubled,
+        severities=_severities(fleet["severities"]),
+        ages=_ages(fleet["ages"]),
+        chart=_fleet_chart(span) if "trend" in cards else None,
         pipeline=api().get("/pipeline", token()) if "pipeline" in cards else None,
-        cards=cards,
+        placed=dashboard_cards.placed(cards, _heights(fleet, urgent, troubled)),
         hidden=[name for name in dashboard_cards.CARDS if name not in cards],
-        titles=dashboard_cards.CARDS,
-        wide=dashboard_cards.WIDE,
         arranging="arrange" in request.args,
+        **trend,
     )
 
 
@@ -64,3 +93,41 @@ def _bar(hosts: dict[str, Any]) -> list[tuple[str, str, int, str | None]]:
         ("secondary", "uncertain", hosts["uncertain"], url_for("hosts.index", show="uncertain")),
         ("green", "up to date", hosts["up_to_date"], url_for("hosts.index", show="up-to-date")),
     ]
+
+
+def _fleet_chart(span: str) -> dict[str, Any]:
+    return charts.fleet_chart(api().get("/trends", token(), span=span)["points"])
+
+
+def _severities(totals: list[dict[str, Any]]) -> list[tuple[str, str, int, str]]:
+    """Words, colour, hosts and their list of each severity; the rare one without a rating only where it occurs."""
+    return [
+        (*SEVERITIES[name], each["hosts"], url_for("hosts.index", query=f"severity:{name}"))
+        for each in totals
+        if (name := each["severity"]) != "unknown" or each["hosts"]
+    ]
+
+
+def _ages(totals: list[dict[str, Any]]) -> list[tuple[str, str, int, str]]:
+    """The same of each age."""
+    return [
+        (*AGES[name][:2], each["hosts"], url_for("hosts.index", query=AGES[name][2]))
+        for each in totals
+        if (name := each["age"]) != "unknown" or each["hosts"]
+    ]
+
+
+def _heights(fleet: dict[str, Any], urgent: list[Any], troubled: list[Any]) -> dict[str, int]:
+    """About how high each card is, in pixels: enough to spread them over two columns."""
+    return {
+        "urgent": 100 + 61 * (len(urgent) or 3),
+        "attention": 250,
+        "trend": 400,
+        "severity": 230,
+        "age": 230,
+        "pipeline": 360,
+        "systems": 90 + 36 * len(fleet["operating_systems"]),
+        "restarts": 60 + 75 * (len(fleet["restarts"]) or 1),
+        "states": 95 + 36 * len(fleet["states"]),
+        "repositories": 60 + 65 * (len(troubled) or 1),
+    }

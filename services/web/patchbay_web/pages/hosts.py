@@ -55,6 +55,10 @@ TABS = {
 }
 
 MOST_URGENT_FIRST = "-urgency"
+ONLY_CVES: dict[str, tuple[str, dict[str, Any]]] = {
+    "exploited": ("Exploited", {"known_exploited": True}),
+    "overdue": ("Overdue", {"overdue": True}),
+}
 MOST_GROUPS = 500
 FACET_COUNT = 12
 MOST_QUERY_CHARACTERS = 2_000
@@ -246,10 +250,15 @@ def _cves(path: str, query: dict[str, Any]) -> dict[str, Any]:
     shown = request.args.get("state")
     if shown not in {None, *presentation.CVE_STATES}:
         abort(404)
+    only = request.args.get("only")
+    if only not in {None, *ONLY_CVES}:
+        abort(404)
     del query["q"]
     return {
-        "found": api().get(path, token(), state=shown, **query),
+        "found": api().get(path, token(), state=shown, **query, **(ONLY_CVES[only][1] if only else {})),
         "shown": shown,
+        "only": only,
+        "only_cves": ONLY_CVES,
         "states": presentation.CVE_STATES,
     }
 

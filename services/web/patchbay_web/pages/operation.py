@@ -9,7 +9,7 @@ from patchbay_web.session import api, token
 
 pages = Blueprint("operation", __name__)
 
-SPANS = {"1d": "a day", "7d": "a week", "30d": "30 days", "90d": "90 days", "1y": "a year"}
+SPANS = {name: words for name, (_, words) in charts.SPANS.items()}
 DIMENSIONS = {
     "fleet": ("The fleet", ""),
     "os": ("By operating system", "needing_updates"),
@@ -108,10 +108,15 @@ def attention() -> str:
 
 @pages.get("/queues")
 def queues() -> str:
-    """The broker's queues and the pipeline's lag."""
+    """The broker's queues and the pipeline's lag; asked by htmx for what waits, only that."""
+    found = api().get("/queues", token())["items"]
+    if request.headers.get("HX-Target") == "queue-depth":
+        busy = [each for each in found if each["messages"]]
+        waiting = sum(each["messages"] for each in busy)
+        return render_template("queue_depth.html", waiting=waiting, busy=[each["name"] for each in busy])
     return render_template(
         "queues.html",
-        queues=api().get("/queues", token())["items"],
+        queues=found,
         pipeline=api().get("/pipeline", token()),
     )
 

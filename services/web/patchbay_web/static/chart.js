@@ -45,10 +45,20 @@
     });
     holder.title = shown === last ? "" : new Date(given.at[shown] * 1000).toLocaleString();
   }
-  document.querySelectorAll("[data-chart]").forEach(function (holder) {
-    if (!window.uPlot) return;
-    var plot = draw(holder);
-    new ResizeObserver(function () { plot.setSize({ width: holder.clientWidth, height: 220 }); }).observe(holder);
-    new MutationObserver(function () { plot.destroy(); plot = draw(holder); }).observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
-  });
+  function drawAll(within) {
+    within.querySelectorAll("[data-chart]:not(.is-drawn)").forEach(function (holder) {
+      if (!window.uPlot) return;
+      holder.classList.add("is-drawn");
+      var plot = draw(holder);
+      new ResizeObserver(function () { plot.setSize({ width: holder.clientWidth, height: 220 }); }).observe(holder);
+      var theme = new MutationObserver(function () {
+        if (!holder.isConnected) return theme.disconnect();
+        plot.destroy();
+        plot = draw(holder);
+      });
+      theme.observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
+    });
+  }
+  drawAll(document);
+  document.addEventListener("htmx:afterSettle", function () { drawAll(document); });
 })();
