@@ -129,7 +129,8 @@ def host_cves(*, of_one_cve: bool = False) -> str:
 
     Parameters: host_ids, levels (`LEVELS`), exposed_tags (`EXPOSED_TAGS`); of_one_cve: cve, and package_ids, the
     packages that it is about. `priority` is greater for what comes first: exploited, then EPSS, CVSS, age and
-    exposure, each in bands, so that none of them is drowned by noise in another.
+    exposure, each in bands, so that none of them is drowned by noise in another. `vendor_level` is the place in
+    `LEVELS`, from 1, of the severity of the worst advisory; 0: none rates it.
     """
     if not of_one_cve:
         return _HOST_CVES.format(fixes=FIXES, these="true", this="true")
@@ -267,6 +268,7 @@ _HOST_CVES = f"""
                k.cve IS NOT NULL AS known_exploited, k.due_on, ({past("k.added_on")})::date AS added_on,
                e.score AS epss, e.percentile,
                coalesce((CAST(:levels AS text[]))[o.level], nullif(nullif(c.severity, ''), 'none'), '') AS severity,
+               coalesce(o.level, 0) AS vendor_level,
                greatest(coalesce(o.issued_at, c.published_at), v.installed_at) AS since,
                greatest(coalesce(o.fixed_at, c.published_at), v.installed_at) AS fixable_at,
                s.rank < {FIXED} AND w.id IS NOT NULL AS waived, w.id AS exception_id,
@@ -306,7 +308,7 @@ _HOST_CVES = f"""
                + 10 * CASE WHEN since < now() - interval '90 days' THEN 3
                            WHEN since < now() - interval '30 days' THEN 2
                            WHEN since < now() - interval '7 days' THEN 1 ELSE 0 END
-               + CASE WHEN reachable THEN 1 ELSE 0 END END AS priority
+               + CASE WHEN reachable THEN 1 ELSE 0 END END AS priority, vendor_level
     FROM rated, LATERAL (
         SELECT CASE WHEN rank < {FIXED} THEN least(
             CASE WHEN known_exploited THEN least(

@@ -1,11 +1,15 @@
 """Advisories, CVEs, calendars, feeds: what the pages say of them, over a real API."""
 
+import re
+import threading
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from flask.testing import FlaskClient
+from patchbay_errata.totals import Totals
 from patchbay_shared.db import Database
+from sqlalchemy import text
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -42,12 +46,13 @@ def test_advisories_are_narrowed_by_severity(admin: FlaskClient, published: Data
 
 
 def test_a_cve_page_leads_to_its_advisories(admin: FlaskClient, published: Database) -> None:
-    """And says honestly that no host is exposed, and that nobody rated it."""
+    """And says honestly that no host is exposed, and that the severity is the advisory's: NVD has rated nothing."""
     page = admin.get("/cves/CVE-2026-1111").text
 
     assert "/advisories/find/DSA-5764-1" in page
     assert "No host is exposed" in page
-    assert "not rated" in page
+    assert re.search(r"High.*by <a [^>]*>DSA-5764-1</a>", page)
+    assert "CVSS" not in page
 
 
 def test_an_end_of_life_in_the_past_is_said(admin: FlaskClient, published: Database) -> None:
@@ -111,3 +116,34 @@ def test_two_hosts_are_compared(admin: FlaskClient, fleet: Any, fleet_seed: Modu
     assert "No host has that in its name" in admin.get(path + "&host=zzz").text
     assert "only here" in admin.get(path + "&host=db-01.example.com").text
     assert "is known since" in admin.get(path + "&at=1999-01-01T00:00").text
+
+
+def test_cves_open_with_what_touches_the_fleet(
+    admin: FlaskClient, fleet: Any, published: Database, database_of: Callable[[str | None], Database]
+) -> None:
+    """Each number leads to the hosts in that state; nothing is good news once every host was counted."""
+    assert "Not counted yet" in admin.get("/cves").text
+    with published.transaction() as connection:
+        connection.execute(
+            text("INSERT INTO exposure_set VALUES (:id, '{CVE-2026-1111}', '{0}', '{3}')"), {"id": "0" * 32}
+        )
+        connection.execute(
+            text("""
+                INSERT INTO host_exposure (host_id, basis, exposed_count, fixable_count, restart_count,
+                    exploited_count, overdue_count, waived_count, worst_cve, exposure_set_id, counted_at)
+                SELECT id, '', 1, 1, 0, 0, 0, 0, '', :id, now() FROM host"""),
+            {"id": "0" * 32},
+        )
+    Totals(database_of("errata")).run(threading.Event())
+    page = admin.get("/cves").text
+
+    assert "High" in page and "by DSA-5764-1" in page
+    assert "/cves/CVE-2026-1111?state=exposed" in page and "/cves/CVE-2026-1111?state=fix-available" in page
+    assert "None of these touches your hosts" in admin.get("/cves?severity=low").text
+    assert admin.get("/cves/CVE-2026-1111?state=exposed").status_code == 200
+    assert admin.get("/cves?severity=nonsense").status_code == 404
+    with published.transaction() as connection:
+        connection.execute(text("UPDATE host_exposure SET exposure_set_id = NULL, counted_at = now()"))
+    Totals(database_of("errata")).run(threading.Event())
+    assert "Nothing touches your hosts" in admin.get("/cves").text
+    assert "CVE-2026-1111" in admin.get("/cves?show=all").text

@@ -6,13 +6,15 @@ from uuid import UUID
 
 from flask import abort
 from marshmallow import Schema, fields, validate
-from patchbay_shared.exposure import PLANNED, STATES
+from patchbay_shared.exposure import FIXED, LEVELS, PLANNED, STATES
 from patchbay_shared.tables import host
 from sqlalchemy import select, text
 
+from patchbay_api.auth import principal
 from patchbay_api.hosts import host_or_404
 from patchbay_api.paging import Key, Number, Page, PageQuery, fetch_page, page_of, text_field
 from patchbay_api.resource import Resource, context
+from patchbay_api.store import cves as known
 from patchbay_api.store import vulnerabilities as store
 
 cves = Resource("cves", "Vulnerabilities, with their scores, their fixes, and what they touch.")
@@ -25,6 +27,10 @@ _STATE = (
 )
 
 
+EXPOSED = "exposed"
+"""Stands for every state in which a CVE touches a host and is not waived."""
+
+_SORT_KINDS: dict[str, Any] = {"score": float, "epss": float, "hosts": Number, "urgency": Number}
 _HOST_CVE_SORTS: dict[str, tuple[str, Any]] = {
     "priority": ("priority", Number),
     "score": ("sort_score", float),
@@ -33,7 +39,20 @@ _HOST_CVE_SORTS: dict[str, tuple[str, Any]] = {
 
 
 class CveQuery(PageQuery):
-    """Which CVEs; the newest ids first."""
+    """Which CVEs, in which order."""
+
+    sort = fields.String(
+        load_default="-id",
+        validate=validate.OneOf(["-id", "-urgency", "-hosts", "-score", "-epss"]),
+        metadata={
+            "description": "Newest ids first; or by urgency: what touches hosts, of that what is exploited, then by"
+            " severity and EPSS, then by the number of hosts."
+        },
+    )
+    exposed = fields.Boolean(
+        load_default=False, metadata={"description": "Only those that touch a host now and are not waived on it."}
+    )
+    severity = fields.String(validate=validate.OneOf(LEVELS))
 
     q = text_field("Part of the id, such as CVE-2024-.")
     known_exploited = fields.Boolean(
@@ -47,10 +66,27 @@ class Cve(Schema):
     id = fields.String(required=True)
     state = fields.String(required=True, metadata={"description": "published or rejected"})
     score = fields.Float(required=True, allow_none=True, metadata={"description": "CVSS; null: nobody rated it."})
-    severity = fields.String(required=True)
+    severity = fields.String(
+        required=True,
+        metadata={"description": "The vendor's, of the worst advisory; else by the CVSS score; empty: nobody's."},
+    )
+    severity_by = fields.String(
+        required=True, metadata={"description": "Whose severity it is: an advisory, a vendor, or who gave the score."}
+    )
+    cvss_severity = fields.String(required=True, metadata={"description": "By the CVSS score alone."})
+    host_count = fields.Integer(
+        required=True,
+        metadata={"description": "Hosts that it touches now and that do not waive it, as counted lately."},
+    )
+    hosts_by_state = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(),
+        required=True,
+        metadata={"description": "Number of hosts of each state in which it touches any, and waived."},
+    )
     vector = fields.String(required=True)
     cvss_version = fields.String(required=True)
-    provider = fields.String(required=True, metadata={"description": "Who rated it so."})
+    provider = fields.String(required=True, metadata={"description": "Who gave the CVSS score."})
     known_exploited = fields.Boolean(required=True)
     due_on = fields.Date(required=True, allow_none=True, metadata={"description": "CISA's date for it to be fixed."})
     epss = fields.Float(
@@ -87,8 +123,11 @@ class StateQuery(PageQuery):
     """Which states."""
 
     state = fields.String(
-        validate=validate.OneOf(STATES),
-        metadata={"description": f"Only this state; without it, all but fixed and not-affected. {_STATE}"},
+        validate=validate.OneOf([*STATES, EXPOSED]),
+        metadata={
+            "description": f"Only this state; without it, all but fixed and not-affected. {EXPOSED}: those of these"
+            f" that are not waived. {_STATE}"
+        },
     )
 
 
@@ -168,31 +207,43 @@ class CveHost(Touch):
 @cves.get("/cves", page_of(Cve, "CvePage"), query=CveQuery, permission="advisories.read")
 def list_cves(query: dict[str, Any]) -> Page:
     """List CVEs."""
-    statement = store.cves(known_exploited_only=query["known_exploited"])
-    number = statement.selected_columns[0]
+    scoped = bool(principal().scopes)
+    statement, number, columns = known.cves(
+        scoped=scoped,
+        exposed=query["exposed"],
+        known_exploited=query["known_exploited"],
+        severity=query.get("severity"),
+    )
     if query.get("q"):
         statement = statement.where(number.icontains(query["q"], autoescape=True))
+    sort: str = query["sort"]
+    names = {"-id": [], "-urgency": ["urgency", "hosts"]}.get(sort, [sort.removeprefix("-")])
+    keys = [Key(columns[name], _SORT_KINDS[name], descending=True) for name in names]
     with context().database.transaction() as connection:
         page = fetch_page(
             connection,
             statement,
-            [Key(number, str, descending=True)],
-            sort="-id",
+            [*keys, Key(number, str, descending=True)],
+            sort=sort,
             limit=query["limit"],
             cursor=query.get("cursor"),
         )
-        details = store.cve_details(connection, [row["cve"] for row in page.items])
-    return Page([details[row["cve"]] for row in page.items], page.next_cursor, page.total_count)
+        details = known.cve_details(connection, [row["cve"] for row in page.items], scoped=scoped)
+    return Page(
+        [details[row["cve"]] for row in page.items if row["cve"] in details], page.next_cursor, page.total_count
+    )
 
 
 @cves.get("/cves/<string:cve_id>", CveDetail, permission="advisories.read")
 def get_cve(cve_id: str) -> Any:
     """Show one CVE."""
     with context().database.transaction() as connection:
-        found = store.cve_details(connection, [_storable(cve_id)])
+        found = known.cve_details(connection, [_storable(cve_id)], scoped=bool(principal().scopes))
         if not found:
             abort(404, f"Nothing is known of {cve_id[:40]}; ids are written as in CVE-2024-1234.")
-        return {**found[cve_id], "hosts_by_state": store.packages_judged_for(connection, cve_id).counts()}
+        counts = store.packages_judged_for(connection, cve_id).counts()
+        touched = sum(counts[name] for name in STATES[:FIXED])
+        return {**found[cve_id], "host_count": touched, "hosts_by_state": counts}
 
 
 @cves.get("/cves/<string:cve_id>/hosts", page_of(CveHost, "CveHostPage"), query=StateQuery, permission="hosts.read")
@@ -235,6 +286,8 @@ def list_host_cves(query: dict[str, Any], host_id: UUID) -> Page:
 
 
 def _ranks(state: str | None) -> list[int]:
+    if state == EXPOSED:
+        return list(range(FIXED))
     return list(store.TOUCHING) if state is None else [STATES.index(state)]
 
 

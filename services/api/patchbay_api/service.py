@@ -63,6 +63,9 @@ SERVICE = Service(
         "group_repository_set",
         "host_exposure",
         "outstanding_security",
+        "exposure_set",
+        "cve_exposure",
+        "advisory_exposure",
         "package_event",
     ),
     writes=(

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 BATCH = 50
 _LOCK = 0x70617463_65787073
+_TOUCHES = f"(c.rank < {FIXED} OR c.rank = {WAIVED})"
 
 # Exceptions end with time as well: the ids of those that hold are part of the basis.
 _STALE = """
@@ -37,27 +38,48 @@ _STALE = """
         LEFT JOIN host_label hl ON hl.host_id = h.id
     )
     SELECT now.id, now.basis FROM now LEFT JOIN host_exposure x ON x.host_id = now.id
-    WHERE x.basis IS DISTINCT FROM now.basis
+    WHERE x.basis IS DISTINCT FROM now.basis OR x.exposure_set_id IS NULL
     ORDER BY now.package_set_id, now.repository_set_id LIMIT :batch
 """
 
 _COUNT = f"""
+    WITH counted AS MATERIALIZED (
+        SELECT b.host_id, b.basis, count(*) FILTER (WHERE c.rank < {FIXED}) AS exposed,
+               count(*) FILTER (WHERE c.rank = 0) AS fixable, count(*) FILTER (WHERE c.rank = {RESTART}) AS restart,
+               count(*) FILTER (WHERE c.rank < {FIXED} AND c.known_exploited) AS exploited,
+               count(*) FILTER (WHERE c.overdue) AS overdue, count(*) FILTER (WHERE c.rank = {WAIVED}) AS waived,
+               min(c.due_by) FILTER (WHERE c.rank < {FIXED}) AS next_due_on,
+               coalesce((array_agg(c.cve ORDER BY c.priority DESC, c.cve) FILTER (WHERE c.rank < {FIXED}))[1], '')
+                   AS worst_cve,
+               coalesce(array_agg(c.cve ORDER BY c.cve) FILTER (WHERE {_TOUCHES}), '{{}}') AS cves,
+               coalesce(array_agg(c.rank::smallint ORDER BY c.cve) FILTER (WHERE {_TOUCHES}), '{{}}') AS ranks,
+               coalesce(array_agg(c.vendor_level::smallint ORDER BY c.cve) FILTER (WHERE {_TOUCHES}), '{{}}')
+                   AS levels
+        FROM unnest(CAST(:host_ids AS uuid[]), CAST(:bases AS text[])) AS b (host_id, basis)
+        LEFT JOIN ({host_cves()}) c ON c.host_id = b.host_id
+        GROUP BY b.host_id, b.basis
+    ), named AS MATERIALIZED (
+        SELECT counted.*, md5(concat_ws('|', cves::text, ranks::text, levels::text))::uuid AS set_id FROM counted
+    ), sets AS (
+        INSERT INTO exposure_set (id, cves, ranks, levels)
+        SELECT DISTINCT ON (set_id) set_id, cves, ranks, levels FROM named ORDER BY set_id
+        ON CONFLICT (id) DO NOTHING
+    )
     INSERT INTO host_exposure (host_id, basis, exposed_count, fixable_count, restart_count, exploited_count,
-        overdue_count, waived_count, next_due_on, worst_cve, counted_at)
-    SELECT b.host_id, b.basis, count(*) FILTER (WHERE c.rank < {FIXED}), count(*) FILTER (WHERE c.rank = 0),
-           count(*) FILTER (WHERE c.rank = {RESTART}),
-           count(*) FILTER (WHERE c.rank < {FIXED} AND c.known_exploited), count(*) FILTER (WHERE c.overdue),
-           count(*) FILTER (WHERE c.rank = {WAIVED}), min(c.due_by) FILTER (WHERE c.rank < {FIXED}),
-           coalesce((array_agg(c.cve ORDER BY c.priority DESC, c.cve) FILTER (WHERE c.rank < {FIXED}))[1], ''), now()
-    FROM unnest(CAST(:host_ids AS uuid[]), CAST(:bases AS text[])) AS b (host_id, basis)
-    LEFT JOIN ({host_cves()}) c ON c.host_id = b.host_id
-    GROUP BY b.host_id, b.basis
-    ORDER BY b.host_id
+        overdue_count, waived_count, next_due_on, worst_cve, exposure_set_id, counted_at)
+    SELECT host_id, basis, exposed, fixable, restart, exploited, overdue, waived, next_due_on, worst_cve, set_id,
+           now()
+    FROM named ORDER BY host_id
     ON CONFLICT (host_id) DO UPDATE SET basis = EXCLUDED.basis, exposed_count = EXCLUDED.exposed_count,
         fixable_count = EXCLUDED.fixable_count, restart_count = EXCLUDED.restart_count,
         exploited_count = EXCLUDED.exploited_count, overdue_count = EXCLUDED.overdue_count,
         waived_count = EXCLUDED.waived_count, next_due_on = EXCLUDED.next_due_on, worst_cve = EXCLUDED.worst_cve,
-        counted_at = EXCLUDED.counted_at
+        exposure_set_id = EXCLUDED.exposure_set_id, counted_at = EXCLUDED.counted_at
+"""
+
+_UNUSED_SETS = """
+    DELETE FROM exposure_set s
+    WHERE NOT EXISTS (SELECT FROM host_exposure x WHERE x.exposure_set_id = s.id)
 """
 
 
@@ -70,6 +92,7 @@ def count_exposures(database: Database) -> Callable[[threading.Event], None]:
                 if not connection.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _LOCK}):
                     return
                 if not count_batch(connection):
+                    connection.execute(text(_UNUSED_SETS))
                     return
 
     return run

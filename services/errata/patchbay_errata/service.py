@@ -11,6 +11,7 @@
 | lifecycle | release calendars and the small table |
 | exposure | how many vulnerabilities each host has, and how many of them are overdue or waived |
 | outstanding | how severe and how old the security updates are that hosts have outstanding |
+| totals | how many hosts each CVE touches, and on how many each advisory is outstanding |
 """
 
 from patchbay_shared.messages import ADVISORIES_CHANGED
@@ -20,6 +21,7 @@ from patchbay_errata.crawl import Crawler
 from patchbay_errata.exposure import count_exposures
 from patchbay_errata.handlers import crawl_due
 from patchbay_errata.outstanding import rate_outstanding
+from patchbay_errata.totals import Totals
 from patchbay_errata.updateinfo import read_updateinfo
 
 _LOOK_EVERY_SECONDS = 5.0
@@ -34,6 +36,7 @@ def workers(context: Context) -> Workers:
             Job("read-updateinfo", _LOOK_EVERY_SECONDS, read_updateinfo(context.database)),
             Job("rate-outstanding", _LOOK_EVERY_SECONDS, rate_outstanding(context.database)),
             Job("count-exposures", _LOOK_EVERY_SECONDS, count_exposures(context.database)),
+            Job("sum-exposures", _LOOK_EVERY_SECONDS, Totals(context.database).run),
         ]
     )
 
@@ -68,6 +71,9 @@ SERVICE = Service(
         "lifecycle",
         "host_exposure",
         "outstanding_security",
+        "exposure_set",
+        "cve_exposure",
+        "advisory_exposure",
     ),
     publishes=(ADVISORIES_CHANGED,),
     workers=workers,

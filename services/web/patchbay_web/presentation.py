@@ -48,6 +48,8 @@ CVE_STATES = {
     "no-fix-planned": ("No fix planned", "secondary", "The distribution will not publish a fix."),
     "fixed": ("Fixed", "green", "The installed version has the fix."),
 }
+EXPOSED = ("Exposed", "red", "It touches the host in any of the states, and no exception waives it.")
+"""Of the word by which all of these states but fixed are asked for together."""
 FEED_STATES = {
     "ok": ("Current", "green"),
     "pending": ("Not read yet", "secondary"),

@@ -33,7 +33,15 @@ from patchbay_shared.tables.errata import (
     known_exploited,
     lifecycle,
 )
-from patchbay_shared.tables.exposure import host_exposure, outstanding_security, remediation_policy, risk_exception
+from patchbay_shared.tables.exposure import (
+    advisory_exposure,
+    cve_exposure,
+    exposure_set,
+    host_exposure,
+    outstanding_security,
+    remediation_policy,
+    risk_exception,
+)
 from patchbay_shared.tables.fleet_snapshot import fleet_snapshot
 from patchbay_shared.tables.host_conclusions import opinion, reboot_verdict, reverse_name
 from patchbay_shared.tables.host_labels import host_group, host_label
@@ -79,17 +87,20 @@ __all__ = [
     "SERVICES",
     "advisory",
     "advisory_cve",
+    "advisory_exposure",
     "advisory_fix",
     "advisory_release",
     "api_token",
     "audit_event",
     "available_package",
     "cve",
+    "cve_exposure",
     "dead_letter",
     "enrolment_token",
     "errata_source",
     "evaluation",
     "exploit_score",
+    "exposure_set",
     "fleet_snapshot",
     "group_repository_set",
     "host",

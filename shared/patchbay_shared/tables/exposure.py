@@ -1,9 +1,10 @@
-"""What the fleet's vulnerabilities are measured by: exceptions, due dates, and the counts of each host.
+"""What the fleet's vulnerabilities are measured by: exceptions, due dates, and counts.
 
 Exceptions and policies are the operator's: api writes them. The counts are errata's conclusions.
 """
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     CheckConstraint,
     Column,
@@ -13,11 +14,13 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
     Uuid,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from patchbay_shared.tables.metadata import at, metadata
 
@@ -60,6 +63,47 @@ remediation_policy = Table(
     info={"writer": "api"},
 )
 
+exposure_set = Table(
+    "exposure_set",
+    metadata,
+    Column("id", Uuid, primary_key=True, comment="digest of the content"),
+    Column("cves", ARRAY(Text), nullable=False, comment="those that touch a host, waived ones as well; in order"),
+    Column("ranks", ARRAY(SmallInteger), nullable=False, comment="of each, its place in STATES"),
+    Column(
+        "levels",
+        ARRAY(SmallInteger),
+        nullable=False,
+        comment="of each, the severity of the worst advisory: its place in LEVELS, from 1; 0: none rates it",
+    ),
+    info={"writer": "errata"},
+)
+"""The CVEs of hosts, stored once for all hosts that have the same ones in the same states."""
+
+cve_exposure = Table(
+    "cve_exposure",
+    metadata,
+    Column("cve", Text, primary_key=True),
+    Column("host_count", Integer, nullable=False, comment="hosts that it touches and that do not waive it"),
+    Column("state_counts", JSONB, nullable=False, comment="state to number of hosts"),
+    Column(
+        "level",
+        SmallInteger,
+        nullable=False,
+        comment="severity of the worst advisory for these hosts: place in LEVELS, from 1; 0: none rates it",
+    ),
+    Column("urgency", Integer, nullable=False, comment="greater comes first; 0 without a host"),
+    info={"writer": "errata", "whole_fleet": True},
+)
+
+advisory_exposure = Table(
+    "advisory_exposure",
+    metadata,
+    Column("advisory", Text, primary_key=True, comment="advisory.name"),
+    Column("host_count", Integer, nullable=False, comment="hosts with an outstanding update that applies it"),
+    Column("urgency", Integer, nullable=False, comment="greater comes first"),
+    info={"writer": "errata", "whole_fleet": True},
+)
+
 host_exposure = Table(
     "host_exposure",
     metadata,
@@ -74,6 +118,13 @@ host_exposure = Table(
     Column("next_due_on", Date, comment="the earliest due date of those not waived"),
     Column("worst_cve", Text, nullable=False, comment="the first in the order of priority; empty: none"),
     at("counted_at"),
+    Column(
+        "exposure_set_id",
+        Uuid,
+        ForeignKey("exposure_set.id"),
+        index=True,
+        comment="the CVEs; null: counted before there were sets",
+    ),
     info={"writer": "errata"},
 )
 

@@ -77,6 +77,7 @@ host_cve_columns: tuple[ColumnClause[Any], ...] = (
     column("sort_due", Date),
     column("overdue"),
     column("priority", Integer),
+    column("vendor_level", Integer),
 )
 
 
@@ -306,40 +307,3 @@ def packages_judged_for(connection: Connection, cve: str) -> JudgedPackages:
         {"cve": cve},
     )
     return JudgedPackages(connection, cve, rows.mappings())
-
-
-def cves(*, known_exploited_only: bool) -> Select[Any]:
-    """The ids of all CVEs that an advisory, NVD or CISA names."""
-    named = "SELECT cve FROM known_exploited"
-    if not known_exploited_only:
-        named += " UNION SELECT cve FROM advisory_cve UNION SELECT id FROM cve"
-    every = text(named).columns(column("cve", Text)).subquery("every_cve")
-    return select(every.c.cve)
-
-
-def cve_details(connection: Connection, ids: list[str]) -> dict[str, RowMapping]:
-    """What is known of each CVE, its best rating chosen; ids that nothing names are absent."""
-    rows = connection.execute(
-        text("""
-            SELECT i.id, coalesce(c.state, 'published') AS state, coalesce(c.description, '') AS description,
-                   c.score, coalesce(c.severity, '') AS severity, coalesce(c.vector, '') AS vector,
-                   coalesce(c.cvss_version, '') AS cvss_version, coalesce(c.provider, '') AS provider,
-                   coalesce(c.metrics, '[]') AS ratings, coalesce(c.cwes, '{}') AS cwes,
-                   c.published_at, c.updated_at,
-                   k.cve IS NOT NULL AS known_exploited, k.added_on AS exploited_since, k.due_on, k.ransomware,
-                   k.action AS required_action, e.score AS epss, e.percentile AS epss_percentile,
-                   e.model AS epss_model, e.scored_on AS epss_date,
-                   ARRAY(SELECT DISTINCT a.name FROM advisory_cve ac JOIN advisory a ON a.id = ac.advisory_id
-                         WHERE ac.cve = i.id AND a.type <> 'cve' ORDER BY 1) AS advisories,
-                   (c.id IS NOT NULL OR k.cve IS NOT NULL
-                    OR EXISTS (SELECT 1 FROM advisory_cve ac WHERE ac.cve = i.id)) AS known
-            FROM unnest(CAST(:ids AS text[])) i (id)
-            LEFT JOIN LATERAL (
-                SELECT * FROM cve WHERE cve.id = i.id
-                ORDER BY score IS NULL, updated_at DESC NULLS LAST LIMIT 1) c ON true
-            LEFT JOIN known_exploited k ON k.cve = i.id
-            LEFT JOIN exploit_score e ON e.cve = i.id
-        """),
-        {"ids": ids},
-    )
-    return {row["id"]: row for row in rows.mappings() if row["known"]}
