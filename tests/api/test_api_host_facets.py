@@ -25,6 +25,22 @@ def test_facets_count_within_the_result(
     assert sum(each["host_count"] for each in found["os"]) == hosts
 
 
+def test_conditions_are_counted_within_the_result(
+    ask: Callable[[str], FlaskClient], database: Database, fleet_seed: ModuleType
+) -> None:
+    """Each count is that of the list with the condition added."""
+    fleet_seed.seed_fleet(database, fleet_seed.HOSTS)
+    client = ask("viewer")
+
+    found = client.get("/api/v1/hosts/facets?query=name:example").json["conditions"]
+
+    counts = {each["query"]: each["host_count"] for each in found}
+    assert counts["security>0"] > 0
+    for condition, count in counts.items():
+        listed = client.get("/api/v1/hosts", query_string={"query": f"name:example {condition}"}).json
+        assert listed["total_count"] == count, condition
+
+
 def test_facets_of_a_query_that_cannot_be_read_are_refused(ask: Callable[[str], FlaskClient]) -> None:
     """As the list itself is."""
     assert ask("viewer").get("/api/v1/hosts/facets?query=nonsense:1").status_code == 422

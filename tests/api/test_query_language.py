@@ -108,6 +108,10 @@ FOUND = {
     "overdue>=2": ["db-01"],
     "waived:1": [],
     "repository:docker": ["build-arm", "web-01"],
+    "repository-id:b5d90a23-f301-5156-9482-ca0a342b2b3b": ["build-arm", "web-01"],
+    "distribution:debian release:bookworm": ["db-01", "mail", "new", "web-02"],
+    "domain:example.com name:web": ["web-01", "web-02"],
+    "not domain:*?": [],
     "repo:download.docker.com/linux": ["build-arm", "web-01"],
     "web or mail reboot:no": ["mail", "web-01", "web-02"],
     "(web OR mail) AND reboot:no": ["mail", "web-02"],
@@ -353,7 +357,7 @@ def test_completion_offers_fields_then_values(viewer: FlaskClient, fleet: Any) -
         answer = viewer.get("/api/v1/query/complete", query_string={"text": written, **more}).json
         return answer["position"], answer["length"], [each["text"] for each in answer["items"]]
 
-    assert offered("web re") == (4, 2, ["release:", "reboot:", "reboot-rule:", "repository:"])
+    assert offered("web re") == (4, 2, ["release:", "reboot:", "reboot-rule:", "repository:", "repository-id:"])
     assert offered("web tag:p") == (8, 1, ["pci", "production"])
     assert offered("os:rocky") == (3, 5, ['"Rocky Linux 9.5 (Blue Onyx)"'])
     assert offered("-group:") == (7, 0, ["lab"])

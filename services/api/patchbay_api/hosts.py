@@ -14,8 +14,8 @@ from patchbay_api.auth import principal
 from patchbay_api.host_query import SORTS, HostQuery, filtered_hosts
 from patchbay_api.paging import Key, Page, fetch_page, page_of
 from patchbay_api.resource import Resource, context
+from patchbay_api.store import approvals, lifecycles
 from patchbay_api.store import hosts as store
-from patchbay_api.store import lifecycles
 
 hosts = Resource("hosts", "What reports, and what is outstanding on it.")
 
@@ -148,6 +148,9 @@ class HostDetail(Host):
     reported_hostname = fields.String(
         required=True, metadata={"description": "What it calls itself; `hostname` where no operator renamed it."}
     )
+    waiting = fields.Boolean(
+        required=True, metadata={"description": "Its reports are refused until an operator approves it."}
+    )
     machine_id = fields.String(required=True)
     boot_id = fields.String(required=True)
     opinion = fields.Nested(
@@ -212,6 +215,7 @@ def get_host(host_id: UUID) -> dict[str, Any]:
         release = found["facts"].get("os_release") or {}
         return {
             **found,
+            "waiting": approvals.waits(connection, host_id),
             "opinion": store.opinion_of(connection, host_id),
             "support": lifecycles.lifecycle_of(connection, release.get("ID") or "", release.get("VERSION_ID") or ""),
             "repository_support": lifecycles.lifecycles_of_repositories(

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,7 @@ def _add_presentation(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(
         asset=asset,
+        printed_at=lambda: presentation.exact(datetime.now(UTC).isoformat()),
         here=here,
         styled=styled,
         may=session.may,

@@ -92,7 +92,7 @@ def _page(name: str, text: str) -> HelpPage:
     # Raw HTML stays text, and links with other schemes than a browser may follow are none: the library's defaults.
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(text)
-    page = HelpPage(name, name, "")
+    page = HelpPage(name, name.replace("-", " ").capitalize(), "")
     seen: set[str] = set()
     anchor, title, words = "", "", list[str]()
 

@@ -1,6 +1,7 @@
 """The fields by which hosts are asked for."""
 
 from typing import Any
+from uuid import UUID
 
 from patchbay_shared.tables import (
     evaluation,
@@ -84,6 +85,11 @@ def _os(term: Term) -> Condition:
 
 def _release(term: Term) -> Condition:
     by_name = select(repository_set.c.id).where(word_in(repository_set.c.distro_release)(term))
+    return host.c.repository_set_id.in_(by_name)
+
+
+def _distribution(term: Term) -> Condition:
+    by_name = select(repository_set.c.id).where(word_in(repository_set.c.ecosystem)(term))
     return host.c.repository_set_id.in_(by_name)
 
 
@@ -174,6 +180,19 @@ def _repository(term: Term) -> Condition:
     return host.c.repository_set_id.in_(select(repository_set.c.id).where(sets.overlap(ids)))
 
 
+def _repository_id(term: Term) -> Condition:
+    sets = type_coerce(repository_set.c.repository_ids, ARRAY(repository.c.id.type))
+
+    def one(value: Value) -> Condition:
+        try:
+            wanted = UUID(value.text)
+        except ValueError:
+            raise value.invalid(f"{value.text!r} is no id; the page of a repository has it in its address.") from None
+        return host.c.repository_set_id.in_(select(repository_set.c.id).where(sets.contains([wanted])))
+
+    return any_of(term, one)
+
+
 def _notes(term: Term) -> Condition:
     return host.c.id.in_(select(host_label.c.host_id).where(text_in(host_label.c.notes)(term)))
 
@@ -219,6 +238,11 @@ HOSTS = Vocabulary(
             "release", WORD, "The distribution release as advisories name it: a codename or a number.",
             "release:bookworm", _release, known=lambda: _values(repository_set.c.distro_release),
         ),
+        Field(
+            "distribution", WORD, "The distribution as advisories name it.", "distribution:debian", _distribution,
+            known=lambda: _values(repository_set.c.ecosystem),
+        ),
+        Field("domain", WORD, "What follows the first dot of its name.", "domain:example.com", word_in(store.domain)),
         Field("arch", WORD, "The architecture.", "arch:aarch64", word_in(host.c.arch),
               known=lambda: _values(host.c.arch)),
         Field("kernel", WORD, "The running kernel.", "kernel:6.1.*", word_in(host.c.kernel),
@@ -296,5 +320,7 @@ HOSTS = Vocabulary(
         Field("waived", NUMBER, "CVEs of it that an exception waives.", "waived>0", number_in(store.waived)),
         Field("repository", TEXT, "The name or URL of an enabled repository.", "repository:docker", _repository,
               ("repo",), known=lambda: _values(repository.c.name)),
+        Field("repository-id", WORD, "The id of an enabled repository of its own.",
+              "repository-id:5f0c1c0e-6f0a-5d0e-9d0e-0c5f3a0b7c11", _repository_id),
     ),
 )  # fmt: skip

@@ -38,6 +38,15 @@ def waiting_count(connection: Connection) -> int:
     return connection.scalar(select(func.count()).select_from(_with_approval).where(_waiting)) or 0
 
 
+def waits(connection: Connection, host_id: UUID) -> bool:
+    """Whether this host does."""
+    return bool(
+        connection.scalar(
+            select(func.count()).select_from(_with_approval).where(_waiting, host_credential.c.host_id == host_id)
+        )
+    )
+
+
 def is_enrolled(connection: Connection, host_id: UUID) -> bool:
     """Whether a host has enrolled under this id."""
     return bool(connection.scalar(select(func.count()).where(host_credential.c.host_id == host_id)))

@@ -1,9 +1,10 @@
 """Operating systems, groups and tags of some hosts, counted: one query a kind, whatever the number of hosts."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from patchbay_shared.tables import host, host_group, host_label
-from sqlalchemy import Connection, FromClause, RowMapping, Select, func, select, union
+from sqlalchemy import ColumnElement, Connection, FromClause, RowMapping, Select, func, select, union
 
 
 def facets(connection: Connection, hosts: Select[Any], *, limit: int) -> dict[str, list[RowMapping]]:
@@ -22,6 +23,14 @@ def facets(connection: Connection, hosts: Select[Any], *, limit: int) -> dict[st
         "tags": (tags.c.name, tags),
     }
     return {name: _counted(connection, column, source, limit) for name, (column, source) in kinds.items()}
+
+
+def counts(
+    connection: Connection, hosts: Select[Any], conditions: Mapping[str, ColumnElement[bool]]
+) -> dict[str, int]:
+    """How many of `hosts`, a select from `hosts.with_conclusions`, fit each of the conditions: one query for all."""
+    columns = [func.count().filter(condition).label(f"c{n}") for n, condition in enumerate(conditions.values())]
+    return dict(zip(conditions, connection.execute(hosts.with_only_columns(*columns)).one(), strict=True))
 
 
 def _counted(connection: Connection, column: Any, source: FromClause, limit: int) -> list[RowMapping]:

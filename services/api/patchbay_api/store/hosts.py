@@ -57,6 +57,10 @@ severity: ColumnElement[str] = case(
 """The worst of its outstanding security updates; unknown: none of them is rated; null: there are none."""
 unfixed_since: ColumnElement[datetime] = case((security > 0, outstanding_security.c.issued_at), else_=None)
 """When the oldest of its outstanding security updates was published; null: unknown, or there are none."""
+domain: ColumnElement[str] = func.coalesce(
+    func.substr(host.c.hostname, func.nullif(func.strpos(host.c.hostname, "."), 0) + 1), ""
+)
+"""What follows the first dot of the name."""
 differences: ColumnElement[int] = func.coalesce(opinion.c.difference_count, 0)
 
 

@@ -17,7 +17,7 @@ from patchbay_shared.tables import (
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from patchbay_api.store.hosts import security, silent, updates
+from patchbay_api.store.hosts import domain, security, silent, updates
 
 _COUNTS = (
     func.count().label("host_count"),
@@ -67,8 +67,6 @@ def distro_releases() -> Select[Any]:
 
 def domains() -> Select[Any]:
     """(domain) with its hosts: what follows the first dot of their names."""
-    after = func.substr(host.c.hostname, func.nullif(func.strpos(host.c.hostname, "."), 0) + 1)
-    domain = func.coalesce(after, "")
     columns: list[ColumnElement[Any]] = [domain.label("domain"), *_COUNTS]
     return select(*columns).select_from(_JUDGED).group_by(domain)
 

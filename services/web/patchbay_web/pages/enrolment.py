@@ -9,7 +9,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from patchbay_web.client import Refused
-from patchbay_web.session import api, may_operate, settings, token
+from patchbay_web.session import api, local_target, may_operate, settings, token
 
 pages = Blueprint("enrolment", __name__)
 
@@ -88,7 +88,7 @@ def approve(host_id: UUID) -> Response:
     """Let a host that enrolled report."""
     api().post(f"/waiting-hosts/{host_id}/approve", token())
     flash("The host was approved; its next report will be taken.")
-    return redirect(url_for("enrolment.form"), 303)
+    return redirect(local_target(request.form.get("back") or url_for("enrolment.form")), 303)
 
 
 @pages.post("/hosts/add/<int:token_id>/revoke")

@@ -1,0 +1,79 @@
+"""Each number is a link to the list that gives that number."""
+
+import html
+import re
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from patchbay_shared.db import Database
+from patchbay_shared.tables import host_credential, repository_set
+from sqlalchemy import cast, func, insert, update
+from sqlalchemy.dialects.postgresql import JSONB
+
+_NUMBER = r"([\d\u202f]+)"
+_TARGET = r'<a[^>]* href="(/(?:hosts|packages)[^"]*)"[^>]*>'
+_LINK = re.compile(rf"{_TARGET}(?:(?!</a>).)*?(?<=>){_NUMBER}(?:</span>)?</a>")
+_FOOT = re.compile(rf'<div class="pb-foot">\s*<span class="pb-sub">{_NUMBER} ')
+
+
+@pytest.fixture
+def named(fleet: Any, database: Database) -> Any:
+    """The fleet, its releases known."""
+    with database.transaction() as connection:
+        release = cast({"ID": "debian", "VERSION_ID": "12", "VERSION_CODENAME": "bookworm"}, JSONB)
+        document = func.jsonb_set(cast(repository_set.c.document, JSONB), ["policy", "os_release"], release)
+        connection.execute(update(repository_set).values(document=document))
+    return fleet
+
+
+@pytest.mark.parametrize(
+    ("path", "least"),
+    [
+        ("/hosts?columns=updates.security.packages", 10),
+        ("/hosts/facets", 8),
+        ("/releases", 2),
+        ("/releases?tab=systems", 8),
+        ("/releases?tab=domains", 3),
+        ("/repositories", 3),
+        ("/packages", 10),
+        ("/packages/openssl", 1),
+    ],
+)
+def test_each_number_is_that_of_the_list_it_leads_to(admin: FlaskClient, named: Any, path: str, least: int) -> None:
+    """Every count of the page is asked for; the foot of the list says the same."""
+    found = [(html.unescape(target), count) for target, count in _LINK.findall(admin.get(path).text)]
+    found = [
+        (target, count) for target, count in found if count != "0" and not re.fullmatch("/packages/[^?]+", target)
+    ]
+
+    assert len(found) >= least
+    for target, count in found:
+        answer = admin.get(target)
+        assert answer.status_code == 200, target
+        assert _FOOT.findall(answer.text)[:1] == [count], target
+
+
+def test_a_host_that_enrolled_anew_is_approved_on_its_page(
+    admin: FlaskClient, fleet: Any, database: Database, form_token: Any
+) -> None:
+    """Its page says that it waits; one click lets it in and comes back."""
+    path = f"/hosts/{fleet.hosts['db-01.example.com']}"
+    assert "waits for approval" not in admin.get(path).text
+    with database.transaction() as connection:
+        connection.execute(
+            insert(host_credential).values(
+                token_hash=b"anew",
+                host_id=fleet.hosts["db-01.example.com"],
+                hostname="db-01.example.com",
+                machine_id="",
+                pending=True,
+            )
+        )
+    assert "waits for approval" in admin.get(path).text
+
+    data = {"csrf_token": form_token(admin, path), "back": path}
+    answer = admin.post(f"/hosts/add/{fleet.hosts['db-01.example.com']}/approve", data=data)
+
+    assert (answer.status_code, answer.location) == (303, path)
+    assert "waits for approval" not in admin.get(path).text
