@@ -23,7 +23,7 @@ from patchbay_shared.receipts import new_receipt_id
 from patchbay_shared.report import OsRelease, Report, ReportPackage, ReportRepository
 from patchbay_shared.repositories import repository_id
 from patchbay_shared.settings import settings_from
-from patchbay_shared.tables import available_package, repository, repository_index
+from patchbay_shared.tables import available_package, cve, repository, repository_index
 from patchbay_shared.versions import evr_key
 from patchbay_update_engine.handlers import Engine
 from sqlalchemy import insert, text
@@ -75,7 +75,8 @@ class Fleet:
         self.engine.report_received(Delivery("report.received", headers, zstandard.compress(content)))
 
     def publish(self, *fixes: Fix, **more: Any) -> Outcome:
-        record = Advisory(id="DSA-1-1", vendor="debian", fixes=fixes, cves=("CVE-2024-0001",), **more)
+        given: dict[str, Any] = {"id": "DSA-1-1", "vendor": "debian", "cves": ("CVE-2024-0001",)} | more
+        record = Advisory(fixes=fixes, **given)
         with self.errata.transaction() as connection:
             return store_advisories(connection, "debian-dsa", [record])
 
@@ -132,6 +133,22 @@ def test_outstanding_security_updates_are_rated_by_their_advisories(fleet: Fleet
     fleet.publish(bash(), issued_at=issued, severity="critical")
     assert fleet.rated() == [("critical", issued)]
     assert fleet.rated() == [("critical", issued)]
+
+
+def test_what_the_vendor_does_not_rate_is_rated_by_its_worst_cve(fleet: Fleet) -> None:
+    """Debian's advisories have no severity: their CVEs have. The vendor's own word comes first."""
+    with fleet.errata.transaction() as connection:
+        for name, severity in (("CVE-2026-1", "low"), ("CVE-2026-2", "high")):
+            values = {"id": name, "source": "nvd-modified", "severity": severity}
+            values |= {"digest": 1, "state": "published", "description": "", "vector": "", "cvss_version": "3.1"}
+            connection.execute(insert(cve).values(**values, provider="nvd@nist.gov", metrics=[], cwes=[]))
+    fleet.report()
+
+    fleet.announce(fleet.publish(bash(), cves=("CVE-2026-1", "CVE-2026-2")))
+    assert [severity for severity, _ in fleet.rated()] == ["high"]
+
+    fleet.publish(bash(), cves=("CVE-2026-1", "CVE-2026-2"), severity="medium")
+    assert [severity for severity, _ in fleet.rated()] == ["medium"]
 
 
 def test_a_date_to_come_is_no_age(fleet: Fleet) -> None:

@@ -21,7 +21,7 @@ _STALE = """
                    WHERE u.repository_id = ANY(rs.repository_ids))) AS published
         FROM repository_set rs LEFT JOIN advisory_release ar USING (ecosystem, distro_release)
     ), now AS (
-        SELECT e.id, md5(concat_ws('|', extract(epoch FROM e.evaluated_at), r.published)) AS basis
+        SELECT e.id, md5(concat_ws('|', extract(epoch FROM e.evaluated_at), r.published, current_date)) AS basis
         FROM evaluation e JOIN repositories r ON r.id = e.repository_set_id
         WHERE e.security_count > 0
     )
@@ -30,14 +30,18 @@ _STALE = """
     ORDER BY now.id LIMIT :batch
 """
 
-# Of several advisories with one name, from several feeds, the worst and the oldest counts.
+# Of several advisories with one name, from several feeds, the worst and the oldest counts. Debian rates none of its
+# own: the worst of their CVEs counts then, as beside each update of a host.
 _RATE = f"""
     WITH named AS MATERIALIZED (
         SELECT DISTINCT v.evaluation_id, u.name
         FROM verdict v CROSS JOIN LATERAL unnest(v.advisories) AS u (name)
         WHERE v.evaluation_id = ANY(CAST(:ids AS bigint[])) AND v.listed AND v.security
     ), known AS MATERIALIZED (
-        SELECT a.name, max(coalesce(array_position(CAST(:levels AS text[]), a.severity), 0)) AS level,
+        SELECT a.name,
+               max(coalesce(array_position(CAST(:levels AS text[]), a.severity), (
+                   SELECT max(array_position(CAST(:levels AS text[]), c.severity))
+                   FROM advisory_cve ac JOIN cve c ON c.id = ac.cve WHERE ac.advisory_id = a.id), 0)) AS level,
                min({past("a.issued_at")}) AS issued_at
         FROM advisory a
         WHERE a.type = 'security' AND a.status <> 'retracted' AND a.name IN (SELECT name FROM named)
@@ -71,7 +75,10 @@ def rate_outstanding(database: Database) -> Callable[[threading.Event], None]:
 
 
 def rate_batch(connection: Connection) -> int:
-    """Rate the security updates of some evaluations that changed, or whose advisories did; of how many."""
+    """Rate the security updates of some evaluations that changed, or whose advisories did; of how many.
+
+    New scores of CVEs are seen the next day.
+    """
     stale = connection.execute(text(_STALE), {"batch": BATCH}).all()
     if stale:
         connection.execute(
