@@ -13,6 +13,7 @@ from patchbay_shared.tables import (
     host_label,
     mirror,
     opinion,
+    outstanding_security,
     reboot_verdict,
     repository,
 )
@@ -37,9 +38,7 @@ from patchbay_api.store.hosts import (
     judging_set_id,
     reboot_required,
     security,
-    severity,
     silent,
-    unfixed_since,
     updates,
     with_conclusions,
 )
@@ -99,9 +98,10 @@ def totals_by_group(connection: Connection) -> list[RowMapping]:
     )
 
 
+_issued_at = outstanding_security.c.issued_at
 _age = case(
-    (unfixed_since.is_(None), "unknown"),
-    *((unfixed_since > func.now() - timedelta(days=days), age) for days, age in zip((7, 30, 90), AGES, strict=False)),
+    (_issued_at.is_(None), "unknown"),
+    *((_issued_at > func.now() - timedelta(days=days), age) for days, age in zip((7, 30, 90), AGES, strict=False)),
     else_="older",
 )
 _incomplete = incomplete_sets()
@@ -171,11 +171,16 @@ def vulnerability_totals(connection: Connection) -> RowMapping:
 
 def security_totals(connection: Connection) -> tuple[dict[str, int], dict[str, int]]:
     """Hosts with outstanding security updates, by the worst severity of these, and by the age of the oldest."""
+    # Not from all conclusions: of the hosts an index is enough, and it is half of the cost.
+    rated = host.join(evaluation, evaluation.c.id == host.c.evaluation_id).outerjoin(
+        outstanding_security, outstanding_security.c.evaluation_id == host.c.evaluation_id
+    )
+    level = func.coalesce(outstanding_security.c.severity, "unknown")
     rows = connection.execute(
-        select(severity.label("severity"), _age.label("age"), func.count().label("hosts"))
-        .select_from(with_conclusions)
-        .where(security > 0)
-        .group_by(severity, _age)
+        select(level.label("severity"), _age.label("age"), func.count().label("hosts"))
+        .select_from(rated)
+        .where(evaluation.c.security_count > 0)
+        .group_by(level, _age)
     ).all()
     by_severity, by_age = dict.fromkeys(SEVERITIES, 0), dict.fromkeys(AGES, 0)
     for row in rows:
