@@ -19,7 +19,7 @@ from patchbay_shared.tables import (
     repository_set,
 )
 from patchbay_shared.versions import evr_key
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, select
 
 NOW = datetime.now(UTC)
 NAMESPACE = UUID("7d8e1f0a-8f0e-4f8e-9a53-0b5a7f3f8a12")
@@ -131,6 +131,12 @@ class Seed:
                     evr=evr if fixed else "", evr_key=evr_key("deb", evr) if fixed else None, **row,
                 )
             )  # fmt: skip
+
+    def names(self, name: str, *cve_ids: str) -> None:
+        """More CVEs of an advisory that is there."""
+        number = self._connection.scalar(select(advisory.c.id).where(advisory.c.name == name))
+        rows = [{"advisory_id": number, "cve": each} for each in cve_ids]
+        self._connection.execute(insert(advisory_cve), rows)
 
     def _one(self, table: Any, column: Any, **values: Any) -> int:
         return int(self._connection.scalar(insert(table).values(**values).returning(column)) or 0)

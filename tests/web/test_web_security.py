@@ -40,8 +40,8 @@ def test_an_unknown_advisory_leads_to_the_list(admin: FlaskClient, published: Da
 
 def test_advisories_are_narrowed_by_severity(admin: FlaskClient, published: Database) -> None:
     """Each chip is an address."""
-    assert "DSA-5764-1" in admin.get("/advisories?severity=high").text
-    assert "DSA-5764-1" not in admin.get("/advisories?severity=low").text
+    assert "DSA-5764-1" in admin.get("/advisories?show=all&severity=high").text
+    assert "DSA-5764-1" not in admin.get("/advisories?show=all&severity=low").text
     assert admin.get("/advisories?severity=nonsense").status_code == 404
 
 
@@ -147,3 +147,51 @@ def test_cves_open_with_what_touches_the_fleet(
     Totals(database_of("errata")).run(threading.Event())
     assert "Nothing touches your hosts" in admin.get("/cves").text
     assert "CVE-2026-1111" in admin.get("/cves?show=all").text
+
+
+def test_advisories_open_with_what_is_outstanding(
+    admin: FlaskClient, fleet: Any, published: Database, database_of: Callable[[str | None], Database]
+) -> None:
+    """The number of hosts leads to them; nothing outstanding is good news once every host was judged."""
+
+    def sum_up() -> None:
+        Totals(database_of("errata")).run(threading.Event())
+
+    assert "Not judged yet" in admin.get("/advisories").text
+    with published.transaction() as connection:
+        connection.execute(text("DELETE FROM host WHERE evaluation_id IS NULL"))
+    assert "No advisory is known for what is outstanding" in admin.get("/advisories").text
+    sum_up()
+    page = admin.get("/advisories").text
+    [count] = re.findall(r'<a href="/hosts\?query=advisory:DSA-5764-1">(\d+) hosts</a>', page)
+    shown = admin.get("/hosts?query=advisory:DSA-5764-1").text
+    assert f"{count} hosts" in shown and "web-01.example.com" in shown
+    assert f">{count} hosts</a>" in admin.get("/advisories/debian-dsa/DSA-5764-1").text
+    assert "None of these is outstanding on your hosts" in admin.get("/advisories?severity=low").text
+    with published.transaction() as connection:
+        connection.execute(text("DELETE FROM host WHERE evaluation_id IN (SELECT evaluation_id FROM verdict)"))
+    sum_up()
+    assert "Nothing is outstanding" in admin.get("/advisories").text
+    assert "DSA-5764-1" not in admin.get("/advisories").text
+    assert "DSA-5764-1" in admin.get("/advisories?show=all").text
+    assert "DSA-5764-1" in admin.get("/advisories?q=DSA-57").text
+
+
+def test_a_severity_that_no_vendor_gave_says_so(admin: FlaskClient, published: Database) -> None:
+    """The badge is that of the worst CVE; NVD is called by its name on the pages of CVEs."""
+    with published.transaction() as connection:
+        connection.execute(text("UPDATE advisory SET severity = ''"))
+        connection.execute(
+            text("""
+                INSERT INTO cve (id, source, digest, state, description, score, severity, vector, cvss_version,
+                    provider, metrics, cwes)
+                VALUES ('CVE-2026-1111', 'debian-dsa', 0, 'published', '', 9.8, 'critical', '', '3.1', 'nvd@nist.gov',
+                    '[]', '{}')""")
+        )
+    said = "Not rated by the vendor; its worst CVE is CVE-2026-1111."
+
+    for page in (admin.get("/advisories?show=all").text, admin.get("/advisories/debian-dsa/DSA-5764-1").text):
+        assert re.search(rf'title="{said}">Critical<', page)
+    for page in (admin.get("/cves?show=all").text, admin.get("/cves/CVE-2026-1111").text):
+        assert "by NVD" in page
+        assert "nist.gov" not in page

@@ -4,11 +4,14 @@ from typing import Any
 
 from flask import abort
 from marshmallow import Schema, fields, validate
+from patchbay_shared.exposure import LEVELS
 from patchbay_shared.tables import advisory, advisory_cve, advisory_fix, errata_source
 from sqlalchemy import ColumnElement, DateTime, cast, func, literal, or_, select
 
+from patchbay_api.auth import principal
 from patchbay_api.paging import Key, Moment, Number, Page, PageQuery, fetch_page, page_of, text_field
 from patchbay_api.resource import Resource, context
+from patchbay_api.store import advisories as store
 
 advisories = Resource("advisories", "What vendors publish about security fixes, and where it was read.")
 
@@ -19,6 +22,8 @@ _SORTS: dict[str, tuple[ColumnElement[Any], Any]] = {
     "issued_at": (_ISSUED, Moment),
     "name": (advisory.c.name, str),
 }
+_BY_HOSTS = {"-hosts": ["hosts"], "-urgency": ["urgency", "hosts"]}
+"""What these orders go by, of the columns of `store.advisories`."""
 
 
 class AdvisoryQuery(PageQuery):
@@ -26,12 +31,18 @@ class AdvisoryQuery(PageQuery):
 
     sort = fields.String(
         load_default="-issued_at",
-        validate=validate.OneOf([sign + name for name in _SORTS for sign in ("", "-")]),
-        metadata={"description": "Advisories without a date count as the oldest."},
+        validate=validate.OneOf([*(sign + name for name in _SORTS for sign in ("", "-")), *_BY_HOSTS]),
+        metadata={
+            "description": "Advisories without a date count as the oldest. Urgency: what is outstanding on hosts, of"
+            " that what names an exploited CVE, then by severity and EPSS, then by the number of hosts."
+        },
+    )
+    outstanding = fields.Boolean(
+        load_default=False, metadata={"description": "Only those whose fix is outstanding on a host."}
     )
     q = text_field("Part of the id or the title.")
     vendor = text_field("Such as debian, ubuntu, arch, rocky, almalinux.")
-    severity = fields.String(validate=validate.OneOf(["low", "medium", "high", "critical"]))
+    severity = fields.String(validate=validate.OneOf(LEVELS), metadata={"description": "As the vendor gives it."})
     type = text_field("security, bugfix, enhancement, newpackage, other or cve (what a tracker says of one CVE).")
     cve = text_field("A CVE that it names.")
     package = text_field("A source or binary package that it names.")
@@ -48,6 +59,17 @@ class Advisory(Schema):
         required=True, metadata={"description": "low, medium, high or critical; empty: the vendor gives none."}
     )
     vendor_severity = fields.String(required=True, metadata={"description": "In the vendor's own word."})
+    worst_cve = fields.String(
+        required=True,
+        metadata={"description": "Where the vendor gives no severity, its most severe CVE; empty: none is rated."},
+    )
+    worst_cve_severity = fields.String(required=True, metadata={"description": "That CVE's severity, or empty."})
+    host_count = fields.Integer(
+        required=True,
+        metadata={
+            "description": "Hosts on which its fix is outstanding, as counted lately; the query `advisory:` has them."
+        },
+    )
     status = fields.String(required=True)
     title = fields.String(required=True)
     url = fields.String(required=True)
@@ -103,21 +125,18 @@ class Feed(Schema):
     next_check_at = fields.AwareDateTime(required=True)
 
 
-_CVES = (
-    select(func.coalesce(func.array_agg(advisory_cve.c.cve), cast(literal("{}"), advisory.c.links.type)))
-    .where(advisory_cve.c.advisory_id == advisory.c.id)
-    .scalar_subquery()
-    .label("cves")
-)
-
-
 @advisories.get("/advisories", page_of(Advisory, "AdvisoryPage"), query=AdvisoryQuery, permission="advisories.read")
 def list_advisories(query: dict[str, Any]) -> Page:
     """List advisories."""
     sort: str = query["sort"]
-    expression, kind = _SORTS[sort.removeprefix("-")]
     descending = sort.startswith("-")
-    statement = select(advisory, _CVES)
+    scoped = bool(principal().scopes)
+    statement, columns = store.advisories(scoped=scoped, outstanding=query["outstanding"])
+    if sort in _BY_HOSTS:
+        keys = [Key(columns[name], Number, descending=True) for name in _BY_HOSTS[sort]]
+    else:
+        expression, kind = _SORTS[sort.removeprefix("-")]
+        keys = [Key(expression, kind, descending=descending)]
     for name in ("vendor", "severity", "type"):
         if query.get(name):
             statement = statement.where(advisory.c[name] == query[name])
@@ -133,14 +152,16 @@ def list_advisories(query: dict[str, Any]) -> Page:
         fixed = select(advisory_fix.c.advisory_id).where(advisory_fix.c.package == query["package"])
         statement = statement.where(advisory.c.id.in_(fixed))
     with context().database.transaction() as connection:
-        return fetch_page(
+        page = fetch_page(
             connection,
             statement,
-            [Key(expression, kind, descending=descending), Key(advisory.c.id, Number, descending=descending)],
+            [*keys, Key(advisory.c.id, Number, descending=descending)],
             sort=sort,
             limit=query["limit"],
             cursor=query.get("cursor"),
         )
+        found = store.with_worst_cve(connection, page.items, scoped=scoped)
+    return Page(found, page.next_cursor, page.total_count)
 
 
 @advisories.get("/advisories/<string:source>/<string:name>", AdvisoryDetail, permission="advisories.read")
@@ -148,16 +169,11 @@ def get_advisory(source: str, name: str) -> dict[str, Any]:
     """Show one advisory; where its feed repeats an id, with the fixes of all its records."""
     if "\0" in source + name:
         abort(404, "No id holds a NUL.")
+    scoped = bool(principal().scopes)
+    statement, _ = store.advisories(scoped=scoped)
+    statement = statement.where(advisory.c.source == source, advisory.c.name == name).order_by(advisory.c.part)
     with context().database.transaction() as connection:
-        found = (
-            connection.execute(
-                select(advisory, _CVES)
-                .where(advisory.c.source == source, advisory.c.name == name)
-                .order_by(advisory.c.part)
-            )
-            .mappings()
-            .all()
-        )
+        found = connection.execute(statement).mappings().all()
         if not found:
             abort(404, f"The feed {source[:40]} has no advisory {name[:40]}.")
         table = advisory_fix.c
@@ -166,7 +182,8 @@ def get_advisory(source: str, name: str) -> dict[str, Any]:
             .where(table.advisory_id.in_([row["id"] for row in found]))
             .order_by(table.ecosystem, table.distro_release, table.package, table.arch)
         )
-        return {**found[0], "fixes": list(fixes.mappings())}
+        [first] = store.with_worst_cve(connection, found[:1], scoped=scoped)
+        return {**first, "fixes": list(fixes.mappings())}
 
 
 @advisories.get("/errata-feeds", page_of(Feed, "FeedPage"), query=PageQuery, permission="advisories.read")

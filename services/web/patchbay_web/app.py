@@ -227,8 +227,9 @@ def _add_presentation(app: Flask) -> None:
         feed_state=presentation.feed_state,
         severity_colour=presentation.severity_colour,
     )
-    names = ("age", "ago", "exact", "number", "plural", "quoted", "seconds", "size", "span", "timestamp", "until")
-    for name in names:
+    for name in (
+        "age", "ago", "exact", "number", "plural", "quoted", "rater", "seconds", "size", "span", "timestamp", "until",
+    ):  # fmt: skip
         app.jinja_env.filters[name] = getattr(presentation, name)
 
     @app.get("/favicon.ico")

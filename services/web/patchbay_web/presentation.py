@@ -204,6 +204,11 @@ def until(day: str | None, today: date | None = None) -> tuple[str, str]:
     return (f"in {count}" if days else "today"), "yellow" if days < SOON_DAYS else "green"
 
 
+def rater(name: str) -> str:
+    """Who rated a CVE, in short: CVE records name NVD by its address."""
+    return "NVD" if name == "nvd@nist.gov" else name
+
+
 def advisory_page(advisory: str) -> str | None:
     """The path of the page that finds an advisory by its id alone."""
     return f"/advisories/find/{quote(advisory, safe=':')}" if advisory and "/" not in advisory else None

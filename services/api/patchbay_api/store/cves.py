@@ -32,11 +32,22 @@ _HERE = f"""
         f.ecosystem = '{REPOSITORY}'
         OR (f.ecosystem, f.distro_release) IN (SELECT ecosystem, distro_release FROM repository_set)))
 """
+
+
+def cve_level(cve: str, total: str) -> str:
+    """SQL of a CVE's severity as its place in `LEVELS`, from 1; null: nobody rated it.
+
+    `total`: the alias of its row of `CVE_TOTALS`, outer joined. `cve` may not be of an alias `a`, `ac`, `r` or `cve`.
+    """
+    return f"""
+        coalesce(
+            CASE WHEN {total}.cve IS NULL THEN ({_WORST.format(cve=cve)}) ELSE nullif({total}.level, 0) END,
+            (SELECT {level("r.severity")} FROM ({RATING.format(cve=cve)}) r))
+    """
+
+
 _SEVERITY = f"""
-    (SELECT ({"ARRAY['" + "', '".join(LEVELS) + "']"})[coalesce(
-        CASE WHEN cve_total.cve IS NULL THEN ({_WORST.format(cve="every_cve.cve")})
-             ELSE nullif(cve_total.level, 0) END,
-        (SELECT {level("r.severity")} FROM ({RATING.format(cve="every_cve.cve")}) r))])
+    (SELECT ({"ARRAY['" + "', '".join(LEVELS) + "']"})[{cve_level("every_cve.cve", "cve_total")}])
 """
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from patchbay_web.session import api, token
+from patchbay_web.session import api, may, token
 
 pages = Blueprint("advisories", __name__)
 
@@ -18,23 +18,40 @@ MOST_FIXES = 400
 
 @pages.get("/advisories")
 def index() -> str:
-    """Advisories, the newest first."""
-    severity, type_ = request.args.get("severity"), request.args.get("type")
+    """Advisories: without a search what is outstanding on the fleet, the worst first; `show=all`: all, by date."""
+    shown, severity, wanted = (request.args.get(name) or None for name in ("show", "severity", "q"))
+    type_ = request.args.get("type") or None
     if severity not in {None, *SEVERITIES}:
         abort(404)
     narrowed = {name: value for name in ("vendor", "package", "cve") if (value := request.args.get(name))}
+    searched = wanted or "package" in narrowed or "cve" in narrowed
+    everything = shown == "all" or (bool(searched) and shown is None)
     found = api().get(
         "/advisories",
         token(),
-        q=request.args.get("q") or None,
+        q=wanted,
+        outstanding=None if everything else True,
         severity=severity,
-        type=type_ or None,
+        type=type_,
+        sort="-issued_at" if everything else "-urgency",
         cursor=request.args.get("cursor"),
         limit=PAGE_LENGTH,
         **narrowed,
     )
+    filtered = any((severity, wanted, type_, narrowed))
+    counted = None
+    if not (found["items"] or everything or filtered) and may("hosts.read"):
+        counted = api().get("/dashboard", token())["hosts"]
     return render_template(
-        "advisories.html", found=found, severities=SEVERITIES, types=TYPES, vendors=VENDORS, narrowed=narrowed
+        "advisories.html",
+        found=found,
+        everything=everything,
+        filtered=filtered,
+        counted=counted,
+        severities=SEVERITIES,
+        types=TYPES,
+        vendors=VENDORS,
+        narrowed=narrowed,
     )
 
 
