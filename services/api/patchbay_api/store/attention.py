@@ -11,7 +11,8 @@ SHOWN = 10
 # Each statement: (id, name, detail, total), `SHOWN` rows at most; total counts all of them.
 _STATEMENTS: dict[str, str] = {
     "silent-hosts": """
-        SELECT id::text, hostname AS name, 'last report ' || to_char(last_report_at, 'YYYY-MM-DD HH24:MI') AS detail,
+        SELECT id::text, hostname AS name, 'last report '
+                   || to_char(last_report_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"') AS detail,
                count(*) OVER () AS total
         FROM host WHERE last_report_at < now() - interval '24 hours' ORDER BY last_report_at LIMIT :shown
     """,
