@@ -12,7 +12,7 @@ import pytest
 import requests
 from flask import Flask
 from patchbay_shared.db import Database
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
 AXE = Path(__file__).parents[2] / "services" / "web" / "test_assets" / "axe.min.js"
@@ -340,7 +340,7 @@ def test_every_page_fits_and_is_accessible(
     faults: dict[str, list[str]] = {}
     for path in PAGES:
         answer = page.goto(url + path.format(**addresses), wait_until="load")
-        page.wait_for_function("!document.querySelector('.htmx-request')")
+        expect(page.locator(".htmx-request")).to_have_count(0)
         found = [*complaints]
         complaints.clear()
         if answer is None or answer.status != 200:
