@@ -105,6 +105,7 @@ def test_every_number_of_the_dashboard_is_that_of_the_list_it_links_to(
 
     assert len(tiles) == 8
     assert ("/hosts?show=end-of-life", "3") in tiles
+    assert 'href="/hosts?show=end-of-life"><strong class="pb-number">3<' in admin.get("/end-of-life").text
     assert {"severity:critical", "severity:low", "severity:unknown"} <= {
         unquote(target).partition("query=")[2] for target, _ in cells
     }
