@@ -74,18 +74,25 @@ def host_counts(connection: Connection, repository_ids: Collection[UUID]) -> dic
         .table_valued(column("repository_id", UuidType), name="entry")
         .render_derived()
     )
-    rows = connection.execute(
-        select(entry.c.repository_id, func.count(host.c.id.distinct()).label("host_count"))
-        .select_from(repository_set)
-        .join(entry, true())
-        .join(host, host.c.repository_set_id == repository_set.c.id)
+    # Hosts are counted by set before their sets are taken apart: thousands share one.
+    used = select(host.c.repository_set_id.label("set_id"), func.count().label("hosts"))
+    per_set = used.group_by(host.c.repository_set_id).subquery("per_set")
+    named = (
+        select(repository_set.c.id.label("set_id"), entry.c.repository_id)
+        .select_from(repository_set.join(entry, true()))
         .where(
             type_coerce(repository_set.c.repository_ids, ARRAY(UuidType)).overlap(wanted),
             entry.c.repository_id.in_(wanted),
         )
-        .group_by(entry.c.repository_id)
+        .distinct()
+        .subquery("named")
     )
-    return {row.repository_id: row.host_count for row in rows}
+    rows = connection.execute(
+        select(named.c.repository_id, func.sum(per_set.c.hosts).label("host_count"))
+        .select_from(named.join(per_set, per_set.c.set_id == named.c.set_id))
+        .group_by(named.c.repository_id)
+    )
+    return {row.repository_id: int(row.host_count) for row in rows}
 
 
 def repository_by_id(connection: Connection, repository_id: UUID) -> RowMapping | None:

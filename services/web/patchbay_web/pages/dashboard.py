@@ -48,8 +48,7 @@ def show() -> str:
     cards = dashboard_cards.arranged(preferences())
     first = api().get("/hosts", token(), sort="-urgency", limit=URGENT_HOST_COUNT)["items"]
     urgent = [each for each in first if each["cves_exploited"] or each["cves_overdue"] or each["security"]]
-    found = api().get("/repositories", token(), sort="state", limit=TROUBLED_REPOSITORY_COUNT)["items"]
-    troubled = [each for each in found if each["state"] != "ok"]
+    troubled = _troubled() if fleet["repositories"]["ok"] < fleet["repositories"]["total"] else []
     return render_template(
         "dashboard.html",
         fleet=fleet,
@@ -93,6 +92,12 @@ def _bar(hosts: dict[str, Any]) -> list[tuple[str, str, int, str | None]]:
         ("secondary", "uncertain", hosts["uncertain"], url_for("hosts.index", show="uncertain")),
         ("green", "up to date", hosts["up_to_date"], url_for("hosts.index", show="up-to-date")),
     ]
+
+
+def _troubled() -> list[dict[str, Any]]:
+    """The repositories to look at first."""
+    found = api().get("/repositories", token(), sort="state", limit=TROUBLED_REPOSITORY_COUNT)["items"]
+    return [each for each in found if each["state"] != "ok"]
 
 
 def _fleet_chart(span: str) -> dict[str, Any]:
