@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from patchbay_shared.db import Database
 from patchbay_shared.exposure import LEVELS, past
+from patchbay_shared.exposure_totals import RATING, level
 from sqlalchemy import Connection, text
 
 BATCH = 500
@@ -39,9 +40,10 @@ _RATE = f"""
         WHERE v.evaluation_id = ANY(CAST(:ids AS bigint[])) AND v.listed AND v.security
     ), known AS MATERIALIZED (
         SELECT a.name,
-               max(coalesce(array_position(CAST(:levels AS text[]), a.severity), (
-                   SELECT max(array_position(CAST(:levels AS text[]), c.severity))
-                   FROM advisory_cve ac JOIN cve c ON c.id = ac.cve WHERE ac.advisory_id = a.id), 0)) AS level,
+               max(coalesce({level("a.severity")}, (
+                   SELECT max({level("r.severity")})
+                   FROM advisory_cve ac CROSS JOIN LATERAL ({RATING.format(cve="ac.cve")}) r
+                   WHERE ac.advisory_id = a.id), 0)) AS level,
                min({past("a.issued_at")}) AS issued_at
         FROM advisory a
         WHERE a.type = 'security' AND a.status <> 'retracted' AND a.name IN (SELECT name FROM named)
