@@ -171,6 +171,28 @@ def test_tokens_of_others_are_out_of_reach(program: Callable[..., FlaskClient], 
     assert nightly.get("/api/v1/hosts").status_code == 401
 
 
+def test_everybodys_tokens_are_narrowed_to_an_owners_living_ones(
+    program: Callable[..., FlaskClient], ask: Ask
+) -> None:
+    """Which is what the number of tokens of a user counts."""
+    program("operator")
+    program("viewer")
+    admin = ask("admin")
+    [kept] = admin.get("/api/v1/tokens/all?owner=operator").json["items"]
+    [gone] = admin.get("/api/v1/tokens/all?owner=viewer").json["items"]
+    admin.delete(f"/api/v1/tokens/{gone['id']}")
+
+    def names(query: str) -> list[str]:
+        return [each["owner"] for each in admin.get(f"/api/v1/tokens/all?{query}").json["items"]]
+
+    assert kept["owner"] == "operator"
+    assert names("living=true") == ["operator"]
+    assert names("living=false") == ["viewer"]
+    assert names("owner=viewer&living=true") == []
+    counts = {each["username"]: each["token_count"] for each in admin.get("/api/v1/users").json["items"]}
+    assert (counts["operator"], counts["viewer"]) == (1, 0)
+
+
 def test_a_disabled_owners_token_is_worth_nothing(program: Callable[..., FlaskClient], database: Database) -> None:
     """Nor is one of an account that is gone."""
     nightly = program("viewer")

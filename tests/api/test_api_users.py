@@ -313,3 +313,20 @@ def test_nobody_ends_the_session_of_another(ask: Ask) -> None:
 
     assert admin.delete(f"/api/v1/sessions/{session['id']}").status_code == 404
     assert viewer.get("/api/v1/me").status_code == 200
+
+
+def test_an_administrator_sees_where_a_user_is_signed_in(
+    admin: FlaskClient, sign_in: Callable[..., FlaskClient]
+) -> None:
+    """As many sessions as the list of users counts; nobody's token is shown, and viewers see none of it."""
+    sign_in("viewer", "correct horse")
+    viewer = sign_in("viewer", "correct horse")
+    number = _id(admin, "viewer")
+
+    found = admin.get(f"/api/v1/users/{number}/sessions").json
+
+    assert found["total_count"] == admin.get(f"/api/v1/users/{number}").json["session_count"] == 2
+    assert {each["current"] for each in found["items"]} == {False}
+    assert "token" not in found["items"][0]
+    assert admin.get("/api/v1/users/999999/sessions").status_code == 404
+    assert viewer.get(f"/api/v1/users/{number}/sessions").status_code == 403

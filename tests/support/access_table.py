@@ -138,6 +138,7 @@ GET /users/{user_id}                               admin fleet
 PATCH /users/{user_id}                             admin fleet
 POST /users/{user_id}/password                     admin fleet
 DELETE /users/{user_id}/second-factor              admin fleet
+GET /users/{user_id}/sessions                      admin fleet
 POST /users/{user_id}/sign-out                     admin fleet
 GET /events                                        viewer
 GET /events/recent                                 viewer

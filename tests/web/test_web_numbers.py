@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from patchbay_shared.db import Database
-from patchbay_shared.tables import host_credential, repository_set
-from sqlalchemy import cast, func, insert, update
+from patchbay_shared.tables import api_token, host_credential, repository_set, user_account
+from sqlalchemy import cast, func, insert, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 _NUMBER = r"([\d\u202f]+)"
-_TARGET = r'<a[^>]* href="(/(?:hosts|packages)[^"]*)"[^>]*>'
-_LINK = re.compile(rf"{_TARGET}(?:(?!</a>).)*?(?<=>){_NUMBER}(?:</span>)?</a>")
+_TARGET = r'<a[^>]* href="(/(?:hosts|packages|users)[^"]*)"[^>]*>'
+_LINK = re.compile(rf"{_TARGET}(?:(?!</a>).)*?(?<=>){_NUMBER}(?: [a-z ]+)?(?:</span>)?</a>")
 _FOOT = re.compile(rf'<div class="pb-foot">\s*<span class="pb-sub">{_NUMBER} ')
 
 
@@ -24,6 +24,12 @@ def named(fleet: Any, database: Database) -> Any:
         release = cast({"ID": "debian", "VERSION_ID": "12", "VERSION_CODENAME": "bookworm"}, JSONB)
         document = func.jsonb_set(cast(repository_set.c.document, JSONB), ["policy", "os_release"], release)
         connection.execute(update(repository_set).values(document=document))
+        owner = select(user_account.c.id).where(user_account.c.username == "viewer").scalar_subquery()
+        for name, revoked_at in (("nightly", None), ("weekly", None), ("gone", func.now())):
+            token = insert(api_token).values(
+                user_id=owner, name=name, token_hash=name.encode(), prefix=name, revoked_at=revoked_at
+            )
+            connection.execute(token)
     return fleet
 
 
@@ -38,6 +44,8 @@ def named(fleet: Any, database: Database) -> Any:
         ("/repositories", 3),
         ("/packages", 10),
         ("/packages/openssl", 1),
+        ("/users", 2),
+        ("/roles", 2),
     ],
 )
 def test_each_number_is_that_of_the_list_it_leads_to(admin: FlaskClient, named: Any, path: str, least: int) -> None:

@@ -18,6 +18,7 @@ from patchbay_api.resource import Resource, context, separate_transaction
 from patchbay_api.second_factors import holds as code_holds
 from patchbay_api.store import accounts as store
 from patchbay_api.store import second_factors
+from patchbay_api.store.users import user_by_id
 
 sessions = Resource("sessions", "Who may ask: signing in and out.")
 
@@ -95,7 +96,7 @@ class SecondHalf(Schema):
 
 
 class OpenSession(Schema):
-    """A session of mine, without its token."""
+    """An open session, without its token."""
 
     id = fields.String(required=True)
     current = fields.Boolean(required=True, metadata={"description": "The one that asks."})
@@ -182,21 +183,21 @@ def sign_out() -> None:
 @sessions.get("/sessions", page_of(OpenSession, "SessionPage"), query=PageQuery, permission="own-account")
 def list_sessions(query: dict[str, Any]) -> Page:
     """List my open sessions, the last opened first."""
-    me = principal()
+    return _page(query, principal().user_id)
+
+
+@sessions.get(
+    "/users/<int(max=2147483647):user_id>/sessions",
+    page_of(OpenSession, "UserSessionPage"),
+    query=PageQuery,
+    permission="users.read",
+)
+def list_user_sessions(query: dict[str, Any], user_id: int) -> Page:
+    """List the open sessions of a user, the last opened first."""
     with context().database.transaction() as connection:
-        page = fetch_page(
-            connection,
-            store.sessions_of(me.user_id),
-            [
-                Key(user_session.c.created_at, Moment, descending=True),
-                Key(store.session_id, str, descending=True),
-            ],
-            sort="-created_at",
-            limit=query["limit"],
-            cursor=query.get("cursor"),
-        )
-    shown = [{**row, "current": bytes(row["token_hash"]) == me.token_hash} for row in page.items]
-    return Page(shown, page.next_cursor, page.total_count)
+        if user_by_id(connection, user_id) is None:
+            abort(404, f"There is no user {user_id}.")
+    return _page(query, user_id)
 
 
 @sessions.delete("/sessions/<string(length=16):session_id>", permission="own-account")
@@ -261,6 +262,24 @@ def _first_half(connection: Connection, account: RowMapping) -> dict[str, Any]:
         "pending_token": pending_token,
         "expires_at": datetime.now(UTC) + timedelta(seconds=SECOND_HALF_SECONDS),
     }
+
+
+def _page(query: dict[str, Any], user_id: int) -> Page:
+    asking = principal().token_hash
+    with context().database.transaction() as connection:
+        page = fetch_page(
+            connection,
+            store.sessions_of(user_id),
+            [
+                Key(user_session.c.created_at, Moment, descending=True),
+                Key(store.session_id, str, descending=True),
+            ],
+            sort="-created_at",
+            limit=query["limit"],
+            cursor=query.get("cursor"),
+        )
+    shown = [{**row, "current": bytes(row["token_hash"]) == asking} for row in page.items]
+    return Page(shown, page.next_cursor, page.total_count)
 
 
 def _count_attempt() -> str:

@@ -4,11 +4,12 @@ from typing import Any
 
 from flask import abort
 from marshmallow import Schema, fields, validate
-from patchbay_shared.tables import api_token
+from patchbay_shared.tables import api_token, user_account
+from sqlalchemy import Select
 
 from patchbay_api.accounts import new_token
 from patchbay_api.auth import API_TOKEN_PREFIX, principal, token_hash
-from patchbay_api.paging import STORABLE, Key, Number, Page, PageQuery, fetch_page, page_of
+from patchbay_api.paging import STORABLE, Key, Number, Page, PageQuery, fetch_page, page_of, text_field
 from patchbay_api.permissions import PERMISSIONS
 from patchbay_api.problems import unprocessable
 from patchbay_api.resource import Resource, context
@@ -20,6 +21,13 @@ tokens = Resource("tokens", "API tokens: what programs ask with, in the name of 
 SHOWN_CHARACTERS = 10
 DEFAULT_SECONDS = 90 * 86_400
 LONGEST_SECONDS = 3_660 * 86_400
+
+
+class TokensQuery(PageQuery):
+    """Whose tokens, and which; the newest come first."""
+
+    owner = text_field("Only those of the user of this name.")
+    living = fields.Boolean(metadata={"description": "Whether it is neither revoked nor expired."})
 
 
 class NewApiToken(Schema):
@@ -71,13 +79,18 @@ class CreatedApiToken(ApiToken):
 @tokens.get("/tokens", page_of(ApiToken, "ApiTokenPage"), query=PageQuery, permission="own-account")
 def list_api_tokens(query: dict[str, Any]) -> Page:
     """List my API tokens, the newest first."""
-    return _page(query, principal().user_id)
+    return _page(query, store.api_tokens().where(api_token.c.user_id == principal().user_id))
 
 
-@tokens.get("/tokens/all", page_of(ApiToken, "EverybodysTokenPage"), query=PageQuery, permission="users.read")
+@tokens.get("/tokens/all", page_of(ApiToken, "EverybodysTokenPage"), query=TokensQuery, permission="users.read")
 def list_everybodys_api_tokens(query: dict[str, Any]) -> Page:
     """List everybody's API tokens, the newest first."""
-    return _page(query, None)
+    statement = store.api_tokens()
+    if query.get("owner"):
+        statement = statement.where(user_account.c.username == query["owner"])
+    if "living" in query:
+        statement = statement.where(store.living if query["living"] else ~store.living)
+    return _page(query, statement)
 
 
 @tokens.post("/tokens", CreatedApiToken, status=201, body=NewApiToken, permission="own-account")
@@ -112,11 +125,11 @@ def revoke_api_token(token_id: int) -> None:
             abort(404, f"You have no API token {token_id}.")
 
 
-def _page(query: dict[str, Any], user_id: int | None) -> Page:
+def _page(query: dict[str, Any], statement: Select[Any]) -> Page:
     with context().database.transaction() as connection:
         return fetch_page(
             connection,
-            store.api_tokens(user_id=user_id),
+            statement,
             [Key(api_token.c.id, Number, descending=True)],
             sort="-id",
             limit=query["limit"],

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from patchbay_shared.tables import api_token, user_account
-from sqlalchemy import Connection, RowMapping, Select, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, insert, or_, select, update
 
 from patchbay_api.store.accounts import TOUCH_AFTER, principal_columns, with_role
 
@@ -21,6 +21,11 @@ COLUMNS = (
     api_token.c.last_used_from,
     api_token.c.revoked_at,
 )
+
+living: ColumnElement[bool] = and_(
+    api_token.c.revoked_at.is_(None), func.coalesce(api_token.c.expires_at > func.now(), True)
+)
+"""It is neither revoked nor expired."""
 
 
 def token_owner(connection: Connection, token_hash: bytes) -> RowMapping | None:
@@ -40,8 +45,7 @@ def token_owner(connection: Connection, token_hash: bytes) -> RowMapping | None:
             .select_from(with_role.join(api_token, api_token.c.user_id == user_account.c.id))
             .where(
                 api_token.c.token_hash == token_hash,
-                api_token.c.revoked_at.is_(None),
-                or_(api_token.c.expires_at.is_(None), api_token.c.expires_at > func.now()),
+                living,
                 user_account.c.disabled.is_(False),
             )
         )
@@ -57,12 +61,11 @@ def touch_token(connection: Connection, token_id: int, *, address: str) -> None:
     )
 
 
-def api_tokens(*, user_id: int | None) -> Select[Any]:
-    """Select of the tokens of one person, or of everybody, with their owners' names."""
-    statement = select(*COLUMNS, user_account.c.username.label("owner")).join(
+def api_tokens() -> Select[Any]:
+    """Select of everybody's tokens with their owners' names."""
+    return select(*COLUMNS, user_account.c.username.label("owner")).join(
         user_account, user_account.c.id == api_token.c.user_id
     )
-    return statement if user_id is None else statement.where(api_token.c.user_id == user_id)
 
 
 def add_token(

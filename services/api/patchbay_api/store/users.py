@@ -14,6 +14,7 @@ from sqlalchemy import Connection, RowMapping, Select, delete, func, select, tex
 from sqlalchemy.dialects.postgresql import insert
 
 from patchbay_api.store.accounts import has_second_factor
+from patchbay_api.store.tokens import living
 
 _LOCK = 0x75736572  # advisory lock: changes of who may what happen one after the other
 
@@ -28,11 +29,7 @@ def users() -> Select[Any]:
     sessions = select(func.count()).where(
         user_session.c.user_id == user_account.c.id, user_session.c.expires_at > func.now()
     )
-    tokens = select(func.count()).where(
-        api_token.c.user_id == user_account.c.id,
-        api_token.c.revoked_at.is_(None),
-        func.coalesce(api_token.c.expires_at > func.now(), True),
-    )
+    tokens = select(func.count()).where(api_token.c.user_id == user_account.c.id, living)
     return select(
         user_account.c.id,
         user_account.c.username,

@@ -6,7 +6,7 @@ from flask import Blueprint, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from patchbay_web.forms import attempt, done, listed
-from patchbay_web.session import api, may, token
+from patchbay_web.session import api, local_target, may, token
 
 pages = Blueprint("tokens", __name__)
 
@@ -38,7 +38,8 @@ def create() -> str | tuple[str, int]:
 def revoke(token_id: int) -> Response:
     """Let nobody in with it any more."""
     api().delete(f"/tokens/{token_id}", token())
-    return done("The token was revoked.", url_for("tokens.index"))
+    back = local_target(request.form.get("back") or url_for("tokens.index"))
+    return done("The token was revoked.", back)
 
 
 @pages.post("/sessions/end-others")

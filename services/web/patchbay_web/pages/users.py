@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, render_template, request, url_for
+from flask import Blueprint, abort, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from patchbay_web.forms import attempt, done, listed
@@ -11,6 +11,7 @@ from patchbay_web.session import api, token
 pages = Blueprint("users", __name__)
 
 PAGE_LENGTH = 100
+TABS = {"sessions": "Sessions", "tokens": "API tokens"}
 
 
 @pages.get("/users")
@@ -29,6 +30,21 @@ def create() -> str | tuple[str, int]:
     }
     made, refused = attempt(lambda: api().post("/users", token(), body), _page)
     return refused or _page(made=made)
+
+
+@pages.get("/users/<int:user_id>")
+def show(user_id: int) -> str:
+    """Where one user is signed in, and what acts for the user over the API."""
+    tab, ended = request.args.get("tab", "sessions"), request.args.get("show") == "ended"
+    if tab not in TABS:
+        abort(404)
+    user = api().get(f"/users/{user_id}", token())
+    page: dict[str, Any] = {"cursor": request.args.get("cursor"), "limit": PAGE_LENGTH}
+    if tab == "tokens":
+        found = api().get("/tokens/all", token(), owner=user["username"], living=not ended, **page)
+    else:
+        found = api().get(f"/users/{user_id}/sessions", token(), **page)
+    return render_template("user.html", user=user, found=found, tab=tab, tabs=TABS, ended=ended)
 
 
 @pages.post("/users/<int:user_id>")
@@ -107,11 +123,17 @@ def _role() -> dict[str, Any]:
 
 
 def _page(failure: str = "", made: dict[str, Any] | None = None) -> str:
+    role = request.args.get("role") or None
     found = api().get(
-        "/users", token(), q=request.args.get("q") or None, cursor=request.args.get("cursor"), limit=PAGE_LENGTH
+        "/users",
+        token(),
+        q=request.args.get("q") or None,
+        role=role,
+        cursor=request.args.get("cursor"),
+        limit=PAGE_LENGTH,
     )
     known = api().get("/roles", token())["items"]
-    return render_template("users.html", found=found, roles=known, failure=failure, made=made)
+    return render_template("users.html", found=found, roles=known, role=role, failure=failure, made=made)
 
 
 def _roles(failure: str = "") -> str:
