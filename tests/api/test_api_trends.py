@@ -135,6 +135,25 @@ def test_what_needs_attention_is_listed_with_numbers(
     }
     assert found["silent-hosts"]["examples"][0]["name"] == "build-arm.example.com"
     assert found["packages-in-no-repository"]["examples"][0]["name"] == "internal-monitor"
+    for kind in found.keys() - {"dead-letters"}:
+        listed = viewer.get(f"/api/v1/attention/{kind}?limit=500").json
+        assert listed["total_count"] == found[kind]["count"], kind
+        assert listed["items"] == found[kind]["examples"], kind
+
+
+def test_a_kind_that_needs_attention_is_paged(viewer: FlaskClient, fleet: Any, database: Database) -> None:
+    """The longest silent host comes first; kinds that there are not, and dead letters, are said to be elsewhere."""
+    with database.transaction() as connection:
+        connection.exec_driver_sql("UPDATE host SET last_report_at = last_report_at - interval '2 days'")
+
+    first = viewer.get("/api/v1/attention/silent-hosts?limit=4").json
+    rest = viewer.get(f"/api/v1/attention/silent-hosts?limit=4&cursor={first['next_cursor']}").json
+
+    names = [each["name"].split(".")[0] for each in first["items"] + rest["items"]]
+    assert names == ["build-arm", "mail", "db-01", "web-02", "web-01", "new"]
+    assert (first["total_count"], rest["next_cursor"]) == (6, None)
+    assert "dead-letters" in viewer.get("/api/v1/attention/dead-letters").json["detail"]
+    assert "silent-hosts" in viewer.get("/api/v1/attention/bad-moods").json["detail"]
 
 
 def test_hosts_whose_address_has_another_name_need_attention(

@@ -14,6 +14,7 @@ from patchbay_api.query.grammar import MAX_CHARACTERS, All, InvalidQuery, Not, T
 from patchbay_api.query.grammar import Any as AnyOf
 from patchbay_api.query.hosts import HOSTS
 from patchbay_shared.db import Database
+from patchbay_shared.exposure import REPOSITORY
 from patchbay_shared.tables import (
     advisory,
     advisory_cve,
@@ -86,6 +87,11 @@ FOUND = {
     "supported:no": ["mail"],
     "support:supported": ["db-01", "mail", "new", "web-02"],
     "support!=supported": ["build-arm", "web-01"],
+    'lifecycle:"Debian 12"': ["db-01", "mail", "new", "web-02"],
+    "lifecycle:dock*": ["build-arm", "web-01"],
+    'lifecycle!="Debian 12"': ["build-arm", "web-01"],
+    "repositories=0": [],
+    "repositories>2": ["build-arm", "web-01"],
     "manager:apt kernel:6.1.*": ["build-arm", "db-01", "mail", "new", "web-01", "web-02"],
     "release:bookworm": ["db-01", "mail", "new", "web-02"],
     "package:openssl<3.0.15": [],
@@ -100,6 +106,8 @@ FOUND = {
     "source:openssl mail": ["mail"],
     "update:curl": ["web-01", "web-02"],
     "update:docker-ce": [],
+    "orphaned:internal-*": ["web-01"],
+    "orphaned:curl": [],
     "advisory:DSA-5901-1": ["build-arm", "mail", "web-01", "web-02"],
     "advisory:DSA-59*": ["build-arm", "mail", "web-01", "web-02"],
     "cve:cve-2026-0001": ["db-01", "mail", "new", "web-02"],
@@ -187,6 +195,11 @@ def fleet(database: Database, fleet_seed: ModuleType) -> Any:
         connection.execute(
             insert(lifecycle).values(
                 ecosystem="debian", version="12", codename="", name="Debian 12", ends_on="2999-01-01", source="x"
+            )
+        )
+        connection.execute(
+            insert(lifecycle).values(
+                ecosystem=REPOSITORY, version=r"://download\.docker\.com/", codename="", name="Docker", source="x"
             )
         )
     return fleet
@@ -357,7 +370,8 @@ def test_completion_offers_fields_then_values(viewer: FlaskClient, fleet: Any) -
         answer = viewer.get("/api/v1/query/complete", query_string={"text": written, **more}).json
         return answer["position"], answer["length"], [each["text"] for each in answer["items"]]
 
-    assert offered("web re") == (4, 2, ["release:", "reboot:", "reboot-rule:", "repository:", "repository-id:"])
+    found = ["release:", "reboot:", "reboot-rule:", "repository:", "repositories:", "repository-id:"]
+    assert offered("web re") == (4, 2, found)
     assert offered("web tag:p") == (8, 1, ["pci", "production"])
     assert offered("os:rocky") == (3, 5, ['"Rocky Linux 9.5 (Blue Onyx)"'])
     assert offered("-group:") == (7, 0, ["lab"])

@@ -8,6 +8,7 @@ TABLE = """
 GET /advisories                                    viewer
 GET /advisories/{source}/{name}                    viewer
 GET /attention                                     viewer fleet
+GET /attention/{kind}                               viewer fleet
 GET /audit                                         admin fleet
 GET /audit/verification                            admin fleet
 GET /audit/{event_id}                              admin fleet

@@ -2,18 +2,27 @@
 
 import html
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from patchbay_shared.db import Database
-from patchbay_shared.tables import api_token, host_credential, repository_set, user_account
+from patchbay_shared.exposure import REPOSITORY
+from patchbay_shared.tables import (
+    api_token,
+    errata_source,
+    host_credential,
+    lifecycle,
+    repository_set,
+    user_account,
+)
 from sqlalchemy import cast, func, insert, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 _NUMBER = r"([\d\u202f]+)"
-_TARGET = r'<a[^>]* href="(/(?:hosts|packages|users)[^"]*)"[^>]*>'
-_LINK = re.compile(rf"{_TARGET}(?:(?!</a>).)*?(?<=>){_NUMBER}(?: [a-z ]+)?(?:</span>)?</a>")
+_TARGET = r'<a[^>]* href="(/(?:hosts|packages|users|attention/|feeds|end-of-life)[^"]*)"[^>]*>'
+_LINK = re.compile(rf"{_TARGET}(?:(?!</a>).)*?(?<=>){_NUMBER}(?: [A-Za-z ]+)?(?:</(?:span|strong)>)?</a>")
 _FOOT = re.compile(rf'<div class="pb-foot">\s*<span class="pb-sub">{_NUMBER} ')
 
 
@@ -24,6 +33,21 @@ def named(fleet: Any, database: Database) -> Any:
         release = cast({"ID": "debian", "VERSION_ID": "12", "VERSION_CODENAME": "bookworm"}, JSONB)
         document = func.jsonb_set(cast(repository_set.c.document, JSONB), ["policy", "os_release"], release)
         connection.execute(update(repository_set).values(document=document))
+        today = datetime.now(UTC).date()
+        for ecosystem, version, name, days in (
+            ("debian", "12", "Debian 12", 100),
+            (REPOSITORY, r"://download\.docker\.com/", "Docker 27", 300),
+        ):
+            connection.execute(
+                insert(lifecycle).values(
+                    ecosystem=ecosystem, version=version, codename="", name=name, source="test",
+                    ends_on=today + timedelta(days=days),
+                )
+            )  # fmt: skip
+        for name, state in (("debian-dsa", "failing"), ("usn", "shrunk"), ("kev", "ok")):
+            connection.execute(
+                insert(errata_source).values(name=name, url="https://feeds.example.org", enabled=True, state=state)
+            )
         owner = select(user_account.c.id).where(user_account.c.username == "viewer").scalar_subquery()
         for name, revoked_at in (("nightly", None), ("weekly", None), ("gone", func.now())):
             token = insert(api_token).values(
@@ -44,6 +68,8 @@ def named(fleet: Any, database: Database) -> Any:
         ("/repositories", 3),
         ("/packages", 10),
         ("/packages/openssl", 1),
+        ("/attention", 5),
+        ("/end-of-life", 5),
         ("/users", 2),
         ("/roles", 2),
     ],

@@ -11,6 +11,7 @@ from patchbay_shared.service import Context
 
 from patchbay_api.advisories import advisories
 from patchbay_api.approvals import approvals
+from patchbay_api.attention import attention
 from patchbay_api.audit import audit
 from patchbay_api.conventions.answers import finish_answers
 from patchbay_api.cves import cves
@@ -69,6 +70,7 @@ RESOURCES = (
     audit,
     dashboard,
     trends,
+    attention,
     hosts,
     host_updates,
     host_facets,

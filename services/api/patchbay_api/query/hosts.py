@@ -30,6 +30,7 @@ from sqlalchemy import (
     select,
     type_coerce,
     union,
+    union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -61,7 +62,7 @@ from patchbay_api.query.grammar import Term, Value
 from patchbay_api.store import hosts as store
 from patchbay_api.store import labels
 from patchbay_api.store.fleet import SEVERITIES
-from patchbay_api.store.lifecycles import PHASES, support_of_sets
+from patchbay_api.store.lifecycles import PHASES, sets_of_calendar, support_of_sets
 from patchbay_api.store.vulnerabilities import TOUCHING, packages_judged_for
 from patchbay_api.verdict_states import STATES
 
@@ -141,6 +142,12 @@ def _update(term: Term) -> Condition:
     return host.c.evaluation_id.in_(listed)
 
 
+def _orphaned(term: Term) -> Condition:
+    packages = select(package.c.id).where(packages_of(term, _COLUMNS))
+    absent = verdict.c.state == "not-in-any-repository"
+    return host.c.evaluation_id.in_(select(verdict.c.evaluation_id).where(absent, verdict.c.package_id.in_(packages)))
+
+
 def _advisory(term: Term) -> Condition:
     def one(value: Value) -> Condition:
         some = type_coerce(verdict.c.advisories, ARRAY(Text))
@@ -217,10 +224,26 @@ def _of_phase(phase: str) -> Condition:
     return host.c.repository_set_id.in_(select(_support.c.set_id).where(_support.c.phase == phase))
 
 
+def _lifecycle(term: Term) -> Condition:
+    """Hosts of a distribution release, or with a third-party repository, that a calendar calls so."""
+
+    def one(value: Value) -> Condition:
+        release = select(_support.c.set_id).where(fitting(_support.c.name, value))
+        return host.c.repository_set_id.in_(union_all(release, sets_of_calendar(fitting(lifecycle.c.name, value))))
+
+    return any_of(term, one)
+
+
 def _values(column: ColumnElement[str]) -> Select[Any]:
     return select(column.label("value")).where(column != "").distinct()
 
 
+_judging_count = (
+    select(func.cardinality(repository_set.c.repository_ids))
+    .where(repository_set.c.id == store.judging_set_id)
+    .correlate(host)
+    .scalar_subquery()
+)
 _YES_NO = ("yes", "no")
 
 HOSTS = Vocabulary(
@@ -296,6 +319,10 @@ HOSTS = Vocabulary(
             " longer support (LTS, ESM), none any more, or no date is known.", "support:ended,extended",
             choice_in(PHASES, _of_phase), choices=PHASES,
         ),
+        Field(
+            "lifecycle", WORD, "Its release, or one of its third-party repositories, as the calendar of ends"
+            " of support calls it.", 'lifecycle:"Debian 12"', _lifecycle, known=lambda: _values(lifecycle.c.name),
+        ),
         Field("seen", MOMENT, "The last report.", "seen<7d", moment_in(host.c.last_report_at)),
         Field("enrolled", MOMENT, "The first report.", "enrolled<1d", moment_in(host.c.first_report_at)),
         Field("changed", MOMENT, "The last report that differed from the one before.", "changed<1h",
@@ -310,6 +337,8 @@ HOSTS = Vocabulary(
             "update", PACKAGE, "A package with an outstanding update; the version is the installed one.",
             "update:linux-image-*", _update, known=lambda: _values(package.c.name),
         ),
+        Field("orphaned", PACKAGE, "An installed package that no enabled repository has.", "orphaned:internal-*",
+              _orphaned, known=lambda: _values(package.c.name)),
         Field("advisory", WORD, "An outstanding update applies this advisory.", "advisory:DSA-5764-1", _advisory,
               known=lambda: select(func.unnest(verdict.c.advisories).label("value")).distinct()),
         Field("cve", WORD, "A package is vulnerable to this CVE, fix available or not.", "cve:CVE-2024-6387", _cve,
@@ -320,6 +349,8 @@ HOSTS = Vocabulary(
         Field("waived", NUMBER, "CVEs of it that an exception waives.", "waived>0", number_in(store.waived)),
         Field("repository", TEXT, "The name or URL of an enabled repository.", "repository:docker", _repository,
               ("repo",), known=lambda: _values(repository.c.name)),
+        Field("repositories", NUMBER, "Repositories that it is judged by: its own, or those of its group.",
+              "repositories=0", number_in(_judging_count)),
         Field("repository-id", WORD, "The id of an enabled repository of its own.",
               "repository-id:5f0c1c0e-6f0a-5d0e-9d0e-0c5f3a0b7c11", _repository_id),
     ),

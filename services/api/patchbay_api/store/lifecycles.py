@@ -1,16 +1,18 @@
 """SQL of support: until when what hosts run gets security updates."""
 
 from collections.abc import Collection
+from typing import Any
 from uuid import UUID
 
 from patchbay_shared.exposure import REPOSITORY
-from patchbay_shared.tables import lifecycle, repository
+from patchbay_shared.tables import lifecycle, repository, repository_set
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Date,
     Integer,
     RowMapping,
+    Select,
     Subquery,
     Text,
     case,
@@ -97,6 +99,16 @@ def support_of_sets() -> Subquery:
     columns = (column("set_id", Integer), column("phase", Text), column("name", Text), column("ends_on", Date),
                column("extended_ends_on", Date))  # fmt: skip
     return text(SUPPORT_OF_SETS).columns(*columns).subquery("support")
+
+
+def sets_of_calendar(wanted: ColumnElement[bool]) -> Select[Any]:
+    """(id): repository sets with a third-party repository whose entry in the calendar is `wanted`."""
+    return (
+        select(repository_set.c.id)
+        .join(repository, repository.c.id == func.any(repository_set.c.repository_ids))
+        .join(lifecycle, repository.c.url.regexp_match(lifecycle.c.version))
+        .where(lifecycle.c.ecosystem == REPOSITORY, wanted)
+    )
 
 
 def forecast(connection: Connection) -> list[RowMapping]:

@@ -5,10 +5,12 @@ from typing import Any
 from flask import Blueprint, abort, render_template, request, url_for
 
 from patchbay_web import charts
+from patchbay_web.presentation import quoted
 from patchbay_web.session import api, token
 
 pages = Blueprint("operation", __name__)
 
+PAGE_LENGTH = 50
 SPANS = {name: words for name, (_, words) in charts.SPANS.items()}
 DIMENSIONS = {
     "fleet": ("The fleet", ""),
@@ -106,6 +108,19 @@ def attention() -> str:
     return render_template("attention_list.html" if short else "attention.html", found=found)
 
 
+@pages.get("/attention/<kind>")
+def attention_of_kind(kind: str) -> str:
+    """All of one kind."""
+    if kind not in KINDS:
+        abort(404)
+    found = api().get(f"/attention/{kind}", token(), cursor=request.args.get("cursor"), limit=PAGE_LENGTH)
+    names, icon, meaning = KINDS[kind]
+    items = [{**each, "target": _target(kind, each["id"])} for each in found["items"]]
+    return render_template(
+        "attention_kind.html", found={**found, "items": items}, names=names, icon=icon, meaning=meaning
+    )
+
+
 @pages.get("/queues")
 def queues() -> str:
     """The broker's queues and the pipeline's lag; asked by htmx for what waits, only that."""
@@ -144,17 +159,16 @@ def _described(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _list(kind: str) -> str:
-    """The list that gives the number of a kind."""
+    """The list that gives the number of a kind: one that can do more with it, or that of the kind itself."""
     lists: dict[str, tuple[str, dict[str, Any]]] = {
         "silent-hosts": ("hosts.index", {"show": "silent"}),
         "end-of-life-hosts": ("hosts.index", {"show": "end-of-life"}),
-        "packages-in-no-repository": ("hosts.index", {"state": "not-in-any-repository"}),
-        "failing-repositories": ("repositories.index", {"show": "failing"}),
+        "hosts-without-repositories": ("hosts.index", {"query": "repositories=0"}),
         "shared-machine-ids": ("hosts.index", {"show": "clones"}),
-        "failing-feeds": ("feeds.index", {"show": "failing"}),
+        "failing-feeds": ("feeds.index", {"show": "trouble"}),
         "dead-letters": ("dead_letters.index", {}),
     }
-    endpoint, arguments = lists.get(kind, ("operation.attention", {"_anchor": kind}))
+    endpoint, arguments = lists.get(kind, ("operation.attention_of_kind", {"kind": kind}))
     return url_for(endpoint, **arguments)
 
 
@@ -163,9 +177,9 @@ def _target(kind: str, identity: str) -> str:
     if kind in _OF_HOSTS:
         return url_for("hosts.show", host_id=identity)
     if kind == "packages-in-no-repository":
-        return url_for("packages.show", name=identity, tab="hosts")
+        return url_for("hosts.index", query=f"orphaned:{quoted(identity)}")
     if kind == "failing-feeds":
-        return url_for("feeds.index", show="failing")
+        return url_for("feeds.index", show="trouble")
     if kind == "dead-letters":
         return url_for("dead_letters.index", kind=identity)
     return url_for("repositories.show", repository_id=identity)
