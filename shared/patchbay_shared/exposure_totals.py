@@ -26,6 +26,33 @@ def urgency(exploited: str, worst: str, epss: str) -> str:
 RATING = "SELECT * FROM cve WHERE cve.id = {cve} ORDER BY score IS NULL, updated_at DESC NULLS LAST LIMIT 1"
 """SQL of the rating of a CVE that counts."""
 
+WORST_FIRST = "{level} DESC NULLS LAST, {score} DESC NULLS LAST, {cve} DESC"
+"""SQL of the order of an advisory's CVEs: of equally severe ones first the higher score, then the newer one."""
+
+RATES = "a.type IN ('security', 'cve') AND a.status <> 'retracted'"
+"""SQL of whether what an advisory `a` says of a CVE's severity counts."""
+
+WORST = f"""
+    SELECT max({level("a.severity")}) FROM advisory_cve ac JOIN advisory a ON a.id = ac.advisory_id
+    WHERE ac.cve = {{cve}} AND {RATES}
+"""
+"""SQL of the worst that any advisory says of a CVE, as a `level`; null: none rates it."""
+
+
+def cve_level(cve: str, total: str) -> str:
+    """SQL of a CVE's severity as its place in `LEVELS`, from 1; null: nobody rated it.
+
+    The vendor's, of the worst advisory for the hosts that it touches (or, touching none, of all), and only without
+    one that of its score. `total`: the alias of its row of `CVE_TOTALS`, outer joined. `cve` may not be of an alias
+    `a`, `ac`, `r` or `cve`.
+    """
+    return f"""
+        coalesce(
+            CASE WHEN {total}.cve IS NULL THEN ({WORST.format(cve=cve)}) ELSE nullif({total}.level, 0) END,
+            (SELECT {level("r.severity")} FROM ({RATING.format(cve=cve)}) r))
+    """
+
+
 CVE_TOTALS = f"""
     WITH alike AS (
         SELECT exposure_set_id, count(*) AS hosts FROM host_exposure GROUP BY exposure_set_id
@@ -53,11 +80,12 @@ CVE_TOTALS = f"""
 
 
 def advisory_totals(cve_totals: str) -> str:
-    """SQL of (advisory, host_count, urgency) of every advisory that an outstanding update applies somewhere.
+    """SQL of (advisory, host_count, urgency, worst_cve, level) of every advisory that an outstanding update applies.
 
-    `cve_totals`: SQL of the `CVE_TOTALS` of the same hosts. The severity that counts is the vendor's, and only
-    where the vendor gives none that of the worst CVE.
+    `cve_totals`: SQL of the `CVE_TOTALS` of the same hosts. `level` is that of the worst CVE, both null where none is
+    rated; in the urgency the vendor's severity comes before it.
     """
+    worst_first = WORST_FIRST.format(level="s.level", score="c.score", cve="n.cve")
     return f"""
         WITH cve_total AS MATERIALIZED ({cve_totals}), alike AS MATERIALIZED (
             SELECT evaluation_id, count(*) AS hosts FROM host WHERE evaluation_id IS NOT NULL GROUP BY evaluation_id
@@ -68,19 +96,50 @@ def advisory_totals(cve_totals: str) -> str:
         ), counted AS MATERIALIZED (
             SELECT n.advisory, sum(a.hosts)::integer AS host_count
             FROM named n JOIN alike a ON a.evaluation_id = n.evaluation_id GROUP BY n.advisory
-        ), cves AS (
-            SELECT c.advisory, max({level("a.severity")}) AS level, bool_or(k.cve IS NOT NULL) AS exploited,
-                   max(e.score) AS epss, max(coalesce(nullif(t.level, 0), {level("r.severity")})) AS worst
-            FROM counted c
-            JOIN advisory a ON a.name = c.advisory
-            LEFT JOIN advisory_cve ac ON ac.advisory_id = a.id
-            LEFT JOIN known_exploited k ON k.cve = ac.cve
-            LEFT JOIN exploit_score e ON e.cve = ac.cve
-            LEFT JOIN cve_total t ON t.cve = ac.cve
-            LEFT JOIN LATERAL ({RATING.format(cve="ac.cve")}) r ON true
-            GROUP BY c.advisory
+        ), rated AS (
+            SELECT o.advisory, max({level("v.severity")}) AS level, bool_or(k.cve IS NOT NULL) AS exploited,
+                   max(e.score) AS epss, max(s.level) AS worst,
+                   (array_agg(n.cve ORDER BY {worst_first}) FILTER (WHERE s.level IS NOT NULL))[1] AS worst_cve
+            FROM counted o
+            JOIN advisory v ON v.name = o.advisory
+            LEFT JOIN advisory_cve n ON n.advisory_id = v.id
+            LEFT JOIN known_exploited k ON k.cve = n.cve
+            LEFT JOIN exploit_score e ON e.cve = n.cve
+            LEFT JOIN cve_total t ON t.cve = n.cve
+            LEFT JOIN LATERAL ({RATING.format(cve="n.cve")}) c ON true
+            LEFT JOIN LATERAL (SELECT {cve_level("n.cve", "t")} AS level) s ON true
+            GROUP BY o.advisory
         )
-        SELECT c.advisory, c.host_count,
-               {urgency("coalesce(x.exploited, false)", "coalesce(x.level, x.worst)", "x.epss")} AS urgency
-        FROM counted c LEFT JOIN cves x ON x.advisory = c.advisory
+        SELECT o.advisory, o.host_count,
+               {urgency("coalesce(x.exploited, false)", "coalesce(x.level, x.worst)", "x.epss")} AS urgency,
+               x.worst_cve, x.worst AS level
+        FROM counted o LEFT JOIN rated x ON x.advisory = o.advisory
     """
+
+
+ADVISORY_RATINGS = f"""
+    WITH named AS MATERIALIZED (
+        SELECT n.advisory_id, n.cve FROM advisory v JOIN advisory_cve n ON n.advisory_id = v.id
+        WHERE v.severity <> ALL ({_LEVELS})
+    ), worst AS (
+        SELECT ac.cve, max({level("a.severity")}) AS level
+        FROM advisory_cve ac JOIN advisory a ON a.id = ac.advisory_id
+        WHERE {RATES} AND a.severity = ANY ({_LEVELS}) GROUP BY ac.cve
+    ), scored AS (
+        SELECT DISTINCT ON (id) id, score, {level("severity")} AS level FROM cve
+        ORDER BY id, score IS NULL, updated_at DESC NULLS LAST
+    ), rated AS MATERIALIZED (
+        SELECT n.cve, c.score, coalesce(w.level, c.level) AS level
+        FROM (SELECT DISTINCT cve FROM named) n
+        LEFT JOIN worst w ON w.cve = n.cve
+        LEFT JOIN scored c ON c.id = n.cve
+    )
+    SELECT DISTINCT ON (n.advisory_id) n.advisory_id, n.cve, s.level
+    FROM named n JOIN rated s ON s.cve = n.cve
+    WHERE s.level IS NOT NULL
+    ORDER BY n.advisory_id, {WORST_FIRST.format(level="s.level", score="s.score", cve="n.cve")}
+"""
+"""SQL of (advisory_id, cve, level): the worst CVE of every advisory that its vendor does not rate, by `cve_level`.
+
+It is what the advisory is where it is outstanding on no host; none of whose CVEs is rated is absent.
+"""

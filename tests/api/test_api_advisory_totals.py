@@ -5,13 +5,15 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import pytest
 from flask.testing import FlaskClient
 from patchbay_errata.totals import Totals
 from patchbay_shared.db import Database
+from patchbay_shared.exposure import LEVELS
 from patchbay_shared.tables import user_account
-from sqlalchemy import update
+from sqlalchemy import text, update
 from vulnerable_fleet import Seed
 
 Get = Callable[[str], Any]
@@ -85,6 +87,69 @@ def test_an_unrated_advisory_names_its_worst_cve(get: Get) -> None:
     }
     assert get("/cves/CVE-2024-0002")["severity"] == "critical"
     assert get("/advisories/debian-dsa/DSA-5901-1")["worst_cve"] == "CVE-2024-0002"
+
+
+@pytest.mark.usefixtures("fleet")
+def test_advisories_are_narrowed_by_the_severity_that_they_show(get: Get) -> None:
+    """The vendor's, else that of the worst CVE; each advisory is in one severity's list, or is not rated at all."""
+    found = {level: {each["name"] for each in get(f"/advisories?severity={level}")["items"]} for level in LEVELS}
+
+    assert found == {"low": {"DSA-5764-1"}, "medium": set(), "high": set(), "critical": {"DSA-1-1", "DSA-5901-1"}}
+    for each in get("/advisories")["items"]:
+        shown = each["severity"] or each["worst_cve_severity"]
+        assert [level for level in LEVELS if each["name"] in found[level]] == ([shown] if shown else [])
+    assert counts(get("/advisories?severity=critical&outstanding=true")["items"]) == {"DSA-5901-1": 4}
+
+
+@pytest.mark.usefixtures("fleet")
+def test_an_outstanding_advisory_is_rated_by_what_its_cve_is_to_the_hosts(
+    database: Database, database_of: Callable[[str | None], Database], ask: Callable[[str], FlaskClient]
+) -> None:
+    """As on the CVE's page: by the advisories for the hosts that it touches, in a scope for those in it."""
+    with database.transaction() as connection:
+        for number, level, hosts in ((1, 1, "tags && '{web}'"), (2, 4, "NOT tags && '{web}'")):
+            connection.execute(
+                text("INSERT INTO exposure_set VALUES (:id, '{CVE-2024-0002}', '{0}', ARRAY[:level])"),
+                {"id": UUID(int=number), "level": level},
+            )
+            connection.execute(
+                text(f"""
+                    INSERT INTO host_exposure (host_id, basis, exposed_count, fixable_count, restart_count,
+                        exploited_count, overdue_count, waived_count, worst_cve, exposure_set_id, counted_at)
+                    SELECT id, '', 1, 1, 0, 0, 0, 0, '', :id, now() FROM host WHERE {hosts}"""),
+                {"id": UUID(int=number)},
+            )
+        connection.execute(text("DELETE FROM cve"))
+        connection.execute(
+            text("INSERT INTO advisory_cve SELECT id, 'CVE-2024-0002' FROM advisory WHERE name = 'DSA-5764-1'")
+        )
+        connection.execute(update(user_account).where(user_account.c.username == "viewer").values(scope=["tag:web"]))
+    Totals(database_of("errata")).run(threading.Event())
+
+    for role, severity in (("admin", "critical"), ("viewer", "low")):
+        client = ask(role)
+        shown = client.get("/api/v1/advisories/debian-dsa/DSA-5901-1").json
+        assert (shown["worst_cve"], shown["worst_cve_severity"]) == ("CVE-2024-0002", severity)
+        assert client.get("/api/v1/cves/CVE-2024-0002").json["severity"] == severity
+        for level in LEVELS:
+            found = counts(client.get(f"/api/v1/advisories?severity={level}&outstanding=true").json["items"])
+            assert ("DSA-5901-1" in found) is (level == severity)
+
+
+@pytest.mark.usefixtures("fleet")
+def test_known_exploited_advisories_are_marked_and_narrowed(get: Get, database: Database) -> None:
+    """Any of their CVEs is enough."""
+    assert not any(each["known_exploited"] for each in get("/advisories")["items"])
+    with database.transaction() as connection:
+        connection.execute(
+            text("INSERT INTO known_exploited VALUES ('CVE-2024-0004', current_date, current_date, false, '', '')")
+        )
+
+    marked = {each["name"]: each["known_exploited"] for each in get("/advisories")["items"]}
+    assert [name for name, is_so in marked.items() if is_so] == ["DSA-5901-1"]
+    only = get("/advisories?known_exploited=true")
+    assert (list(counts(only["items"])), only["total_count"]) == (["DSA-5901-1"], 1)
+    assert get("/advisories/debian-dsa/DSA-5901-1")["known_exploited"] is True
 
 
 @pytest.mark.usefixtures("fleet")

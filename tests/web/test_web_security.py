@@ -177,7 +177,26 @@ def test_advisories_open_with_what_is_outstanding(
     assert "DSA-5764-1" in admin.get("/advisories?q=DSA-57").text
 
 
-def test_a_severity_that_no_vendor_gave_says_so(admin: FlaskClient, published: Database) -> None:
+def test_advisories_of_exploited_cves_are_marked_and_listed(
+    admin: FlaskClient, fleet: Any, published: Database, database_of: Callable[[str | None], Database]
+) -> None:
+    """On the list and on the page; the chip keeps those that are outstanding."""
+    Totals(database_of("errata")).run(threading.Event())
+    assert "None of these is outstanding on your hosts" in admin.get("/advisories?show=exploited").text
+    assert ">Exploited</span>" not in admin.get("/advisories").text
+    with published.transaction() as connection:
+        connection.execute(
+            text("INSERT INTO known_exploited VALUES ('CVE-2026-1111', current_date, current_date, false, '', '')")
+        )
+
+    for path in ("/advisories", "/advisories?show=exploited", "/advisories/debian-dsa/DSA-5764-1"):
+        page = admin.get(path).text
+        assert "DSA-5764-1" in page and ">Exploited</span>" in page
+
+
+def test_a_severity_that_no_vendor_gave_says_so(
+    admin: FlaskClient, published: Database, database_of: Callable[[str | None], Database]
+) -> None:
     """The badge is that of the worst CVE; NVD is called by its name on the pages of CVEs."""
     with published.transaction() as connection:
         connection.execute(text("UPDATE advisory SET severity = ''"))
@@ -188,10 +207,17 @@ def test_a_severity_that_no_vendor_gave_says_so(admin: FlaskClient, published: D
                 VALUES ('CVE-2026-1111', 'debian-dsa', 0, 'published', '', 9.8, 'critical', '', '3.1', 'nvd@nist.gov',
                     '[]', '{}')""")
         )
-    said = "Not rated by the vendor; its worst CVE is CVE-2026-1111."
+    Totals(database_of("errata")).run(threading.Event())
 
-    for page in (admin.get("/advisories?show=all").text, admin.get("/advisories/debian-dsa/DSA-5764-1").text):
-        assert re.search(rf'title="{said}">Critical<', page)
+    for path in (
+        "/advisories?show=all",
+        "/advisories?show=all&severity=critical",
+        "/advisories/debian-dsa/DSA-5764-1",
+    ):
+        page = admin.get(path).text
+        assert re.search(r'title="The vendor does not rate it.">Critical<', page)
+        assert re.search(r'by <a [^>]*href="/cves/CVE-2026-1111"[^>]*>CVE-2026-1111</a>', page)
+    assert "No advisory matches" in admin.get("/advisories?show=all&severity=high").text
     for page in (admin.get("/cves?show=all").text, admin.get("/cves/CVE-2026-1111").text):
         assert "by NVD" in page
         assert "nist.gov" not in page

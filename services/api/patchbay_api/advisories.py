@@ -6,7 +6,7 @@ from flask import abort
 from marshmallow import Schema, fields, validate
 from patchbay_shared.exposure import LEVELS
 from patchbay_shared.tables import advisory, advisory_cve, advisory_fix, errata_source
-from sqlalchemy import ColumnElement, DateTime, cast, func, literal, or_, select
+from sqlalchemy import ColumnElement, func, literal_column, or_, select
 
 from patchbay_api.auth import principal
 from patchbay_api.paging import Key, Moment, Number, Page, PageQuery, fetch_page, page_of, text_field
@@ -16,7 +16,7 @@ from patchbay_api.store import advisories as store
 advisories = Resource("advisories", "What vendors publish about security fixes, and where it was read.")
 
 _ISSUED: ColumnElement[Any] = func.coalesce(
-    advisory.c.issued_at, cast(literal("1970-01-01T00:00:00Z"), DateTime(timezone=True))
+    advisory.c.issued_at, literal_column("'1970-01-01 00:00:00+00'::timestamptz")
 )
 _SORTS: dict[str, tuple[ColumnElement[Any], Any]] = {
     "issued_at": (_ISSUED, Moment),
@@ -42,7 +42,13 @@ class AdvisoryQuery(PageQuery):
     )
     q = text_field("Part of the id or the title.")
     vendor = text_field("Such as debian, ubuntu, arch, rocky, almalinux.")
-    severity = fields.String(validate=validate.OneOf(LEVELS), metadata={"description": "As the vendor gives it."})
+    known_exploited = fields.Boolean(
+        load_default=False, metadata={"description": "Only those of which a CVE is in CISA's catalogue."}
+    )
+    severity = fields.String(
+        validate=validate.OneOf(LEVELS),
+        metadata={"description": "As the vendor gives it; where it gives none, as its worst CVE is rated."},
+    )
     type = text_field("security, bugfix, enhancement, newpackage, other or cve (what a tracker says of one CVE).")
     cve = text_field("A CVE that it names.")
     package = text_field("A source or binary package that it names.")
@@ -64,6 +70,9 @@ class Advisory(Schema):
         metadata={"description": "Where the vendor gives no severity, its most severe CVE; empty: none is rated."},
     )
     worst_cve_severity = fields.String(required=True, metadata={"description": "That CVE's severity, or empty."})
+    known_exploited = fields.Boolean(
+        required=True, metadata={"description": "One of its CVEs is in CISA's catalogue of known exploited ones."}
+    )
     host_count = fields.Integer(
         required=True,
         metadata={
@@ -130,14 +139,18 @@ def list_advisories(query: dict[str, Any]) -> Page:
     """List advisories."""
     sort: str = query["sort"]
     descending = sort.startswith("-")
-    scoped = bool(principal().scopes)
-    statement, columns = store.advisories(scoped=scoped, outstanding=query["outstanding"])
+    statement, columns = store.advisories(
+        scoped=bool(principal().scopes),
+        outstanding=query["outstanding"],
+        severity=query.get("severity"),
+        exploited=query["known_exploited"],
+    )
     if sort in _BY_HOSTS:
         keys = [Key(columns[name], Number, descending=True) for name in _BY_HOSTS[sort]]
     else:
         expression, kind = _SORTS[sort.removeprefix("-")]
         keys = [Key(expression, kind, descending=descending)]
-    for name in ("vendor", "severity", "type"):
+    for name in ("vendor", "type"):
         if query.get(name):
             statement = statement.where(advisory.c[name] == query[name])
     if not query.get("type"):
@@ -160,7 +173,7 @@ def list_advisories(query: dict[str, Any]) -> Page:
             limit=query["limit"],
             cursor=query.get("cursor"),
         )
-        found = store.with_worst_cve(connection, page.items, scoped=scoped)
+        found = store.with_details(connection, page.items)
     return Page(found, page.next_cursor, page.total_count)
 
 
@@ -169,8 +182,7 @@ def get_advisory(source: str, name: str) -> dict[str, Any]:
     """Show one advisory; where its feed repeats an id, with the fixes of all its records."""
     if "\0" in source + name:
         abort(404, "No id holds a NUL.")
-    scoped = bool(principal().scopes)
-    statement, _ = store.advisories(scoped=scoped)
+    statement, _ = store.advisories(scoped=bool(principal().scopes))
     statement = statement.where(advisory.c.source == source, advisory.c.name == name).order_by(advisory.c.part)
     with context().database.transaction() as connection:
         found = connection.execute(statement).mappings().all()
@@ -182,7 +194,7 @@ def get_advisory(source: str, name: str) -> dict[str, Any]:
             .where(table.advisory_id.in_([row["id"] for row in found]))
             .order_by(table.ecosystem, table.distro_release, table.package, table.arch)
         )
-        [first] = store.with_worst_cve(connection, found[:1], scoped=scoped)
+        [first] = store.with_details(connection, found[:1])
         return {**first, "fixes": list(fixes.mappings())}
 
 

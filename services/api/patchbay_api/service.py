@@ -66,6 +66,7 @@ SERVICE = Service(
         "exposure_set",
         "cve_exposure",
         "advisory_exposure",
+        "advisory_rating",
         "package_event",
     ),
     writes=(

@@ -11,7 +11,7 @@
 | lifecycle | release calendars and the small table |
 | exposure | how many vulnerabilities each host has, and how many of them are overdue or waived |
 | outstanding | how severe and how old the security updates are that hosts have outstanding |
-| totals | how many hosts each CVE touches, and on how many each advisory is outstanding |
+| totals | how many hosts each CVE touches, on how many each advisory is outstanding, how severe the unrated are |
 """
 
 from patchbay_shared.messages import ADVISORIES_CHANGED
@@ -74,6 +74,7 @@ SERVICE = Service(
         "exposure_set",
         "cve_exposure",
         "advisory_exposure",
+        "advisory_rating",
     ),
     publishes=(ADVISORIES_CHANGED,),
     workers=workers,

@@ -1,4 +1,4 @@
-"""How many hosts of the fleet each CVE touches, and on how many each advisory's fix is outstanding.
+"""How many hosts of the fleet each CVE touches, on how many each advisory's fix is outstanding, how severe it is.
 
 Summed up again where a host's count, a verdict or a score has changed.
 """
@@ -7,7 +7,7 @@ import threading
 import time
 
 from patchbay_shared.db import Database
-from patchbay_shared.exposure_totals import CVE_TOTALS, advisory_totals
+from patchbay_shared.exposure_totals import ADVISORY_RATINGS, CVE_TOTALS, advisory_totals
 from sqlalchemy import Connection, text
 
 REST = 20
@@ -22,6 +22,7 @@ _STATE = """
          FROM host h JOIN evaluation e ON e.id = h.evaluation_id),
         (SELECT max(changed_at) FROM errata_source))
 """
+_PUBLISHED = "SELECT max(changed_at) FROM errata_source"
 
 
 def _replacing(table: str, key: str, values: tuple[str, ...], totals: str) -> str:
@@ -39,8 +40,12 @@ def _replacing(table: str, key: str, values: tuple[str, ...], totals: str) -> st
 
 _CVES = _replacing("cve_exposure", "cve", ("host_count", "state_counts", "level", "urgency"), CVE_TOTALS)
 _ADVISORIES = _replacing(
-    "advisory_exposure", "advisory", ("host_count", "urgency"), advisory_totals("SELECT * FROM cve_exposure")
+    "advisory_exposure",
+    "advisory",
+    ("host_count", "urgency", "worst_cve", "level"),
+    advisory_totals("SELECT * FROM cve_exposure"),
 )
+_RATINGS = _replacing("advisory_rating", "advisory_id", ("cve", "level"), ADVISORY_RATINGS)
 
 
 class Totals:
@@ -49,6 +54,7 @@ class Totals:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._state = ""
+        self._rated_of = ""
         self._rest_until = 0.0
 
     def run(self, _stop: threading.Event) -> None:
@@ -63,7 +69,10 @@ class Totals:
             ):
                 return
             sum_up(connection)
-        self._state = state
+            published = f"of {connection.scalar(text(_PUBLISHED))}"
+            if published != self._rated_of:
+                connection.execute(text(_RATINGS))
+        self._state, self._rated_of = state, published
         self._rest_until = time.monotonic() + REST * (time.monotonic() - started)
 
 

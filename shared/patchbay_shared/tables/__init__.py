@@ -35,6 +35,7 @@ from patchbay_shared.tables.errata import (
 )
 from patchbay_shared.tables.exposure import (
     advisory_exposure,
+    advisory_rating,
     cve_exposure,
     exposure_set,
     host_exposure,
@@ -89,6 +90,7 @@ __all__ = [
     "advisory_cve",
     "advisory_exposure",
     "advisory_fix",
+    "advisory_rating",
     "advisory_release",
     "api_token",
     "audit_event",

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -69,6 +70,13 @@ advisory = Table(
     UniqueConstraint("source", "name", "part"),
     Index("ix_advisory_name", "name"),
     Index("ix_advisory_issued", "issued_at", "id"),
+    Index(
+        "ix_advisory_published",
+        text("coalesce(issued_at, '1970-01-01 00:00:00+00'::timestamptz)"),
+        "id",
+        postgresql_include=["name", "vendor", "type", "severity"],
+        postgresql_where=text("type <> 'cve'"),
+    ),
     info={"writer": "errata"},
 )
 

@@ -101,8 +101,20 @@ advisory_exposure = Table(
     Column("advisory", Text, primary_key=True, comment="advisory.name"),
     Column("host_count", Integer, nullable=False, comment="hosts with an outstanding update that applies it"),
     Column("urgency", Integer, nullable=False, comment="greater comes first"),
+    Column("worst_cve", Text, comment="its most severe CVE for these hosts; null: none is rated"),
+    Column("level", SmallInteger, comment="severity of that one: place in LEVELS, from 1"),
     info={"writer": "errata", "whole_fleet": True},
 )
+
+advisory_rating = Table(
+    "advisory_rating",
+    metadata,
+    Column("advisory_id", BigInteger, primary_key=True, autoincrement=False, comment="advisory.id"),
+    Column("cve", Text, nullable=False, comment="its worst one"),
+    Column("level", SmallInteger, nullable=False, comment="severity of that one: place in LEVELS, from 1"),
+    info={"writer": "errata"},
+)
+"""How severe an advisory is that its vendor does not rate, where it is outstanding on no host."""
 
 host_exposure = Table(
     "host_exposure",

@@ -4,59 +4,69 @@ from collections.abc import Sequence
 from typing import Any
 
 from patchbay_shared.exposure import LEVELS
-from patchbay_shared.exposure_totals import RATING
-from patchbay_shared.tables import advisory, advisory_cve
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, cast, func, literal, select, text
+from patchbay_shared.tables import advisory, advisory_cve, advisory_rating, known_exploited
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, cast, exists, func, literal, or_, select
 
-from patchbay_api.store.cves import cve_level
-from patchbay_api.store.exposure_totals import advisory_totals_of, cve_totals_sql
+from patchbay_api.store.exposure_totals import advisory_totals_of
 
+_NAMED = select(advisory_cve.c.cve).where(advisory_cve.c.advisory_id == advisory.c.id)
 _CVES = (
     select(func.coalesce(func.array_agg(advisory_cve.c.cve), cast(literal("{}"), advisory.c.links.type)))
     .where(advisory_cve.c.advisory_id == advisory.c.id)
     .scalar_subquery()
-    .label("cves")
 )
+_EXPLOITED = exists(_NAMED.join(known_exploited, known_exploited.c.cve == advisory_cve.c.cve))
 
 
-def advisories(*, scoped: bool, outstanding: bool = False) -> tuple[Select[Any], dict[str, ColumnElement[Any]]]:
-    """Each advisory with its `cves` and `host_count`, and the expressions of its hosts and urgency to sort by.
+def advisories(
+    *, scoped: bool, outstanding: bool = False, severity: str | None = None, exploited: bool = False
+) -> tuple[Select[Any], dict[str, ColumnElement[Any]]]:
+    """Of each advisory what `with_details` takes, and the expressions of its hosts and urgency to sort by.
 
-    `outstanding`: only those whose fix is outstanding on a host.
+    `outstanding`: only those whose fix is outstanding on a host. `severity`: the vendor's, or of the worst CVE where
+    the vendor gives none. `exploited`: only those of which a CVE is in CISA's catalogue.
     """
     total = advisory_totals_of(scoped=scoped)
     hosts = func.coalesce(total.c.host_count, 0)
     joined = advisory.join(total, total.c.advisory == advisory.c.name, isouter=not outstanding)
-    statement = select(advisory, _CVES, hosts.label("host_count")).select_from(joined)
-    return statement, {"hosts": hosts, "urgency": func.coalesce(total.c.urgency, 0)}
+    statement = select(advisory.c.id, hosts.label("host_count"), total.c.worst_cve, total.c.level)
+    if severity:
+        joined = joined.outerjoin(advisory_rating, advisory_rating.c.advisory_id == advisory.c.id)
+        unrated = func.coalesce(total.c.level, advisory_rating.c.level) == LEVELS.index(severity) + 1
+        statement = statement.where(
+            or_(advisory.c.severity == severity, advisory.c.severity.not_in(LEVELS) & unrated)
+        )
+    if exploited:
+        statement = statement.where(_EXPLOITED)
+    return statement.select_from(joined), {"hosts": hosts, "urgency": func.coalesce(total.c.urgency, 0)}
 
 
-def with_worst_cve(
-    connection: Connection, rows: Sequence[RowMapping | dict[str, Any]], *, scoped: bool
-) -> list[dict[str, Any]]:
-    """The rows with `worst_cve` and `worst_cve_severity`, empty where the vendor rates or no CVE is rated."""
-    unrated = [row["id"] for row in rows if row["severity"] not in LEVELS]
-    worst = _worst_cves(connection, unrated, scoped=scoped) if unrated else {}
-    found = []
-    for row in rows:
-        name, severity = worst.get(row["id"], ("", ""))
-        found.append({**row, "worst_cve": name, "worst_cve_severity": severity})
-    return found
+def with_details(connection: Connection, rows: Sequence[RowMapping | dict[str, Any]]) -> list[dict[str, Any]]:
+    """The advisories of some rows of `advisories`, with `cves`, `known_exploited`, `host_count` and their worst CVE.
 
-
-def _worst_cves(connection: Connection, ids: list[int], *, scoped: bool) -> dict[int, tuple[str, str]]:
-    """Advisory id to its most severe CVE and that one's severity; of equals the one with the higher score."""
-    rows = connection.execute(
-        text(f"""
-            WITH total AS ({cve_totals_sql(scoped=scoped)})
-            SELECT DISTINCT ON (n.advisory_id) n.advisory_id, n.cve, s.level
-            FROM advisory_cve n
-            LEFT JOIN total t ON t.cve = n.cve
-            LEFT JOIN LATERAL ({RATING.format(cve="n.cve")}) r ON true
-            CROSS JOIN LATERAL (SELECT {cve_level("n.cve", "t")} AS level) s
-            WHERE n.advisory_id = ANY(:ids) AND s.level IS NOT NULL
-            ORDER BY n.advisory_id, s.level DESC, r.score DESC NULLS LAST, n.cve DESC
-        """),
-        {"ids": ids},
+    `worst_cve` and `worst_cve_severity` are empty where the vendor rates or no CVE is rated.
+    """
+    statement = (
+        select(
+            advisory,
+            _CVES.label("cves"),
+            _EXPLOITED.label("known_exploited"),
+            advisory_rating.c.cve.label("rating_cve"),
+            advisory_rating.c.level.label("rating_level"),
+        )
+        .outerjoin_from(advisory, advisory_rating, advisory_rating.c.advisory_id == advisory.c.id)
+        .where(advisory.c.id.in_([row["id"] for row in rows]))
     )
-    return {row.advisory_id: (row.cve, LEVELS[row.level - 1]) for row in rows}
+    known = {row["id"]: row for row in connection.execute(statement).mappings()}
+    return [_rated(row, known[row["id"]]) for row in rows if row["id"] in known]
+
+
+def _rated(row: RowMapping | dict[str, Any], found: RowMapping) -> dict[str, Any]:
+    cve, level = row["worst_cve"], row["level"]
+    if level is None:
+        cve, level = found["rating_cve"], found["rating_level"]
+    if level is None or found["severity"] in LEVELS:
+        cve, severity = "", ""
+    else:
+        severity = LEVELS[level - 1]
+    return {**found, "host_count": row["host_count"], "worst_cve": cve, "worst_cve_severity": severity}

@@ -3,7 +3,7 @@
 from typing import Any
 
 from patchbay_shared.exposure import LEVELS, REPOSITORY
-from patchbay_shared.exposure_totals import RATING, level
+from patchbay_shared.exposure_totals import RATES, RATING, WORST, cve_level, level
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -22,28 +22,11 @@ from sqlalchemy.sql.elements import TextClause
 from patchbay_api.store.exposure_totals import cve_totals, cve_totals_sql
 
 _NAMED = "SELECT cve FROM known_exploited UNION SELECT cve FROM advisory_cve UNION SELECT id FROM cve"
-_RATES = "a.type IN ('security', 'cve') AND a.status <> 'retracted'"
-_WORST = f"""
-    SELECT max({level("a.severity")}) FROM advisory_cve ac JOIN advisory a ON a.id = ac.advisory_id
-    WHERE ac.cve = {{cve}} AND {_RATES}
-"""
 _HERE = f"""
     EXISTS (SELECT 1 FROM advisory_fix f WHERE f.advisory_id = a.id AND (
         f.ecosystem = '{REPOSITORY}'
         OR (f.ecosystem, f.distro_release) IN (SELECT ecosystem, distro_release FROM repository_set)))
 """
-
-
-def cve_level(cve: str, total: str) -> str:
-    """SQL of a CVE's severity as its place in `LEVELS`, from 1; null: nobody rated it.
-
-    `total`: the alias of its row of `CVE_TOTALS`, outer joined. `cve` may not be of an alias `a`, `ac`, `r` or `cve`.
-    """
-    return f"""
-        coalesce(
-            CASE WHEN {total}.cve IS NULL THEN ({_WORST.format(cve=cve)}) ELSE nullif({total}.level, 0) END,
-            (SELECT {level("r.severity")} FROM ({RATING.format(cve=cve)}) r))
-    """
 
 
 _SEVERITY = f"""
@@ -125,8 +108,8 @@ def cve_details(connection: Connection, ids: list[str], *, scoped: bool) -> dict
             LEFT JOIN LATERAL (
                 SELECT a.severity, CASE a.type WHEN 'cve' THEN a.vendor ELSE a.name END AS named
                 FROM advisory_cve ac JOIN advisory a ON a.id = ac.advisory_id
-                WHERE ac.cve = i.id AND {_RATES} AND {level("a.severity")} = CASE WHEN t.cve IS NULL
-                      THEN ({_WORST.format(cve="i.id")}) ELSE t.level END
+                WHERE ac.cve = i.id AND {RATES} AND {level("a.severity")} = CASE WHEN t.cve IS NULL
+                      THEN ({WORST.format(cve="i.id")}) ELSE t.level END
                 ORDER BY {_HERE} DESC, a.type DESC, a.issued_at DESC NULLS LAST, a.name LIMIT 1) b ON true
         """),
         {"ids": ids},

@@ -1,4 +1,4 @@
-"""How many of the hosts that somebody sees each CVE touches, and on how many each advisory is outstanding."""
+"""What is summed up over the hosts that somebody sees: of CVEs and of advisories."""
 
 from typing import Any
 
@@ -13,7 +13,13 @@ _CVES = (
     column("level", SmallInteger),
     column("urgency", Integer),
 )
-_ADVISORIES: tuple[Any, ...] = (column("advisory", Text), column("host_count", Integer), column("urgency", Integer))
+_ADVISORIES: tuple[Any, ...] = (
+    column("advisory", Text),
+    column("host_count", Integer),
+    column("urgency", Integer),
+    column("worst_cve", Text),
+    column("level", SmallInteger),
+)
 
 
 def cve_totals_sql(*, scoped: bool) -> str:
@@ -27,8 +33,8 @@ def cve_totals(*, scoped: bool) -> Subquery:
 
 
 def advisory_totals_of(*, scoped: bool) -> Subquery:
-    """(advisory, host_count, urgency) of each advisory that is outstanding somewhere."""
-    sql = "SELECT advisory, host_count, urgency FROM advisory_exposure"
+    """(advisory, host_count, urgency, worst_cve, level) of each advisory that is outstanding somewhere."""
+    sql = "SELECT advisory, host_count, urgency, worst_cve, level FROM advisory_exposure"
     if scoped:
         sql = advisory_totals(CVE_TOTALS)
     return text(sql).columns(*_ADVISORIES).subquery("advisory_total")

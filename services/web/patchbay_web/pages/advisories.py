@@ -31,6 +31,7 @@ def index() -> str:
         token(),
         q=wanted,
         outstanding=None if everything else True,
+        known_exploited=True if shown == "exploited" else None,
         severity=severity,
         type=type_,
         sort="-issued_at" if everything else "-urgency",
@@ -38,7 +39,7 @@ def index() -> str:
         limit=PAGE_LENGTH,
         **narrowed,
     )
-    filtered = any((severity, wanted, type_, narrowed))
+    filtered = any((shown == "exploited", severity, wanted, type_, narrowed))
     counted = None
     if not (found["items"] or everything or filtered) and may("hosts.read"):
         counted = api().get("/dashboard", token())["hosts"]
