@@ -119,6 +119,8 @@ def test_what_is_linked_is_not_proposed_again(viewer: FlaskClient, database: Dat
     assert viewer.get(f"/api/v1/repositories/{follower}/mirrors").json["linked_to"] == str(leader)
     found = viewer.get(f"/api/v1/repositories/{leader}/mirrors").json
     assert found["serves"] == [str(follower)]
+    served = viewer.get(f"/api/v1/repositories?linked_to={leader}").json
+    assert [each["id"] for each in served["items"]] == [str(follower)]
     assert [(each["url"], each["state"]) for each in found["items"]] == [("http://one.test/debian", "lagging")]
 
 
@@ -176,6 +178,20 @@ def test_the_history_shows_duration_change_and_progress(viewer: FlaskClient, dat
     assert (running["result"], running["phase"], running["read_count"]) == ("running", "storing", 1200)
     assert running["duration_seconds"] >= 2
     assert (done["duration_seconds"], done["added_count"], done["transferred_bytes"]) == (60.0, 7, 1000)
+
+
+def test_what_is_being_crawled_is_listed(viewer: FlaskClient, database: Database) -> None:
+    """As many as the pipeline says run; a lease that has run out is no crawl."""
+    running, _, dead = (add_repository(database, name) for name in ("one", "two", "three"))
+    with database.transaction() as connection:
+        lease = text("UPDATE repository SET leased_until = now() + CAST(:left AS interval) WHERE id = :id")
+        connection.execute(lease, [{"id": running, "left": "1 hour"}, {"id": dead, "left": "-1 hour"}])
+
+    found = viewer.get("/api/v1/repositories?syncing=true").json
+
+    assert [each["id"] for each in found["items"]] == [str(running)]
+    assert viewer.get("/api/v1/repositories?syncing=false").json["total_count"] == 2
+    assert viewer.get("/api/v1/pipeline").json["running_syncs"] == 1
 
 
 def test_secrets_of_mirrors_are_encrypted_and_never_shown_again(

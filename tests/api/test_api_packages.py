@@ -68,6 +68,47 @@ def test_a_name_is_listed_with_where_it_is_and_its_newest_offer(viewer: FlaskCli
     }
 
 
+def test_the_versions_that_hosts_have_are_as_many_as_the_list_says(viewer: FlaskClient, fleet: Any) -> None:
+    """Those that only repositories have are left out."""
+    every = viewer.get("/api/v1/packages/openssl/versions").json
+    installed = viewer.get("/api/v1/packages/openssl/versions?installed=true").json
+
+    assert [each["version"] for each in every["items"]] == ["3.0.17-1~deb12u2", "3.0.15-1~deb12u1"]
+    assert [each["version"] for each in installed["items"]] == ["3.0.15-1~deb12u1"]
+
+
+def test_the_packages_of_a_repository_are_listed(viewer: FlaskClient, fleet: Any, fleet_seed: ModuleType) -> None:
+    """Every entry of its indexes, by name, newest first; narrowed by the beginning of the name or by an index."""
+    path = f"/api/v1/repositories/{fleet.repositories[fleet_seed.MAIN.id]}/packages"
+
+    first = viewer.get(f"{path}?limit=2").json
+    rest = viewer.get(f"{path}?limit=2&cursor={first['next_cursor']}").json
+
+    names = [each["name"] for each in first["items"] + rest["items"]]
+    assert names == ["100%_pure", "openssh-client", "openssl"]
+    assert (first["total_count"], rest["next_cursor"]) == (3, None)
+    assert first["items"][0] == {
+        "name": "100%_pure", "arch": "amd64", "version": "1", "source": None, "component": "main",
+        "architecture": "amd64",
+    }  # fmt: skip
+    assert viewer.get(f"{path}?q=openss").json["total_count"] == 2
+    assert viewer.get(f"{path}?q=100%25_").json["total_count"] == 1
+    assert viewer.get(f"{path}?component=main").json["total_count"] == 3
+    assert viewer.get(f"{path}?architecture=none").json["total_count"] == 0
+    assert viewer.get(f"/api/v1/repositories/{fleet.hosts['web-01.example.com']}/packages").status_code == 404
+
+
+def test_the_repositories_that_offer_a_package_are_as_many_as_the_list_says(
+    viewer: FlaskClient, fleet: Any, fleet_seed: ModuleType
+) -> None:
+    """Also those whose index was not there the last time."""
+    found = viewer.get("/api/v1/repositories?package=openssl").json
+
+    assert {each["name"] for each in found["items"]} == {fleet_seed.MAIN.id, fleet_seed.SECURITY.id}
+    assert viewer.get("/api/v1/repositories?package=openssh-client").json["total_count"] == 1
+    assert viewer.get("/api/v1/repositories?package=nothing").json["total_count"] == 0
+
+
 def test_packages_that_only_repositories_have_are_listed_when_asked_for(viewer: FlaskClient, fleet: Any) -> None:
     """Installed ones are the default: a repository offers sixty thousand."""
     installed = viewer.get("/api/v1/packages?q=open").json

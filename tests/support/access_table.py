@@ -109,6 +109,7 @@ PATCH /repositories/{repository_id}                operator fleet
 GET /repositories/{repository_id}/mirrors          viewer
 POST /repositories/{repository_id}/mirrors/link    operator fleet
 POST /repositories/{repository_id}/mirrors/unlink  operator fleet
+GET /repositories/{repository_id}/packages             viewer
 POST /repositories/{repository_id}/sync            operator fleet
 GET /repositories/{repository_id}/syncs            viewer
 GET /roles                                         admin fleet

@@ -44,6 +44,7 @@ PAGES = (
     "/?arrange=1",
     "/trends",
     "/attention",
+    "/attention/packages-in-no-repository",
     "/hosts",
     "/hosts?show=security",
     "/hosts?q=nothing",
@@ -74,6 +75,8 @@ PAGES = (
     "/end-of-life",
     "/repositories",
     "{repository}",
+    "{repository}/packages",
+    "{repository}/syncs",
     "/mirror-access",
     "/feeds",
     "/queues",
@@ -89,6 +92,8 @@ PAGES = (
     "/notification-rules/new",
     "{rule}",
     "/users",
+    "{user}",
+    "{user}?tab=tokens",
     "/roles",
     "/tokens",
     "/settings",
@@ -182,6 +187,7 @@ def addresses(fleet: Any, published: Database, fleet_seed: ModuleType, api_url: 
         "os_group": f"/releases/groups/{_post(api, api_url, 'os-groups', name='Debian 12')['id']}",
         "report": f"/reports/{fleet.receipt}",
         "dead_letter": f"/dead-letters/{fleet_seed.seed_dead_letters(published)[0]}",
+        "user": f"/users/{api.get(f'{api_url}/api/v1/users').json()['items'][0]['id']}",
         "rule": f"/notification-rules/{rule['id']}",
     }
 

@@ -3,7 +3,9 @@
 import html
 import re
 from datetime import UTC, datetime, timedelta
+from types import ModuleType
 from typing import Any
+from uuid import UUID
 
 import pytest
 from flask.testing import FlaskClient
@@ -11,17 +13,22 @@ from patchbay_shared.db import Database
 from patchbay_shared.exposure import REPOSITORY
 from patchbay_shared.tables import (
     api_token,
+    available_package,
     errata_source,
     host_credential,
     lifecycle,
+    repository,
+    repository_index,
     repository_set,
+    repository_sync,
     user_account,
 )
+from patchbay_shared.versions import evr_key
 from sqlalchemy import cast, func, insert, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 _NUMBER = r"([\d\u202f]+)"
-_TARGET = r'<a[^>]* href="(/(?:hosts|packages|users|attention/|feeds|end-of-life)[^"]*)"[^>]*>'
+_TARGET = r'<a[^>]* href="(/(?:hosts|packages|repositories|users|attention/|feeds|end-of-life)[^"]*)"[^>]*>'
 _LINK = re.compile(rf"{_TARGET}(?:(?!</a>).)*?(?<=>){_NUMBER}(?: [A-Za-z ]+)?(?:</(?:span|strong)>)?</a>")
 _FOOT = re.compile(rf'<div class="pb-foot">\s*<span class="pb-sub">{_NUMBER} ')
 
@@ -57,6 +64,41 @@ def named(fleet: Any, database: Database) -> Any:
     return fleet
 
 
+@pytest.fixture
+def crawled(named: Any, database: Database, fleet_seed: ModuleType) -> UUID:
+    """One of its repositories: it is being read, leads another one, and its indexes hold what they say."""
+    found: UUID = named.repositories[fleet_seed.MAIN.id]
+    with database.transaction() as connection:
+        connection.execute(update(repository_index).values(package_count=2))
+        number = connection.execute(
+            insert(repository_index)
+            .values(repository_id=found, component="contrib", architecture="amd64", package_count=1, present=True)
+            .returning(repository_index.c.id)
+        ).scalar_one()
+        for index in connection.scalars(select(repository_index.c.id)):
+            for name in ("openssl", "curl") if index != number else ("nginx",):
+                offer = {"index_id": index, "name": name, "evr": "1-1", "evr_key": evr_key("deb", "1-1"), "digest": 1}
+                connection.execute(insert(available_package).values(arch="amd64", **offer))
+        connection.execute(
+            update(repository)
+            .where(repository.c.id == found)
+            .values(leased_until=func.now() + timedelta(hours=1), next_sync_at=func.now() - timedelta(hours=2))
+        )
+        other = named.repositories[fleet_seed.SECURITY.id]
+        connection.execute(
+            update(repository)
+            .where(repository.c.id == other)
+            .values(linked_to=found, next_sync_at=func.now() - timedelta(hours=2))
+        )
+        for hours in range(12):
+            connection.execute(
+                insert(repository_sync).values(
+                    repository_id=found, started_at=func.now() - timedelta(hours=hours), result="changed"
+                )
+            )
+    return found
+
+
 @pytest.mark.parametrize(
     ("path", "least"),
     [
@@ -68,17 +110,26 @@ def named(fleet: Any, database: Database) -> Any:
         ("/repositories", 3),
         ("/packages", 10),
         ("/packages/openssl", 1),
+        ("/repositories/{crawled}", 6),
+        ("/queues", 2),
         ("/attention", 5),
         ("/end-of-life", 5),
         ("/users", 2),
         ("/roles", 2),
     ],
 )
-def test_each_number_is_that_of_the_list_it_leads_to(admin: FlaskClient, named: Any, path: str, least: int) -> None:
+def test_each_number_is_that_of_the_list_it_leads_to(
+    admin: FlaskClient, crawled: UUID, path: str, least: int
+) -> None:
     """Every count of the page is asked for; the foot of the list says the same."""
-    found = [(html.unescape(target), count) for target, count in _LINK.findall(admin.get(path).text)]
     found = [
-        (target, count) for target, count in found if count != "0" and not re.fullmatch("/packages/[^?]+", target)
+        (html.unescape(target), count)
+        for target, count in _LINK.findall(admin.get(path.format(crawled=crawled)).text)
+    ]
+    found = [
+        (target, count)
+        for target, count in found
+        if count != "0" and not re.fullmatch("/packages/[^?]+|/repositories/[^/]+", target)
     ]
 
     assert len(found) >= least

@@ -46,6 +46,7 @@ from patchbay_api.query.grammar import InvalidQuery
 from patchbay_api.receipts import receipts
 from patchbay_api.remediation import remediation
 from patchbay_api.repositories import repositories
+from patchbay_api.repository_packages import repository_packages
 from patchbay_api.resource import PREFIX
 from patchbay_api.roles import roles
 from patchbay_api.sbom import sbom
@@ -92,6 +93,7 @@ RESOURCES = (
     sbom,
     integrations,
     repositories,
+    repository_packages,
     mirrors,
     mirror_access,
     syncs,

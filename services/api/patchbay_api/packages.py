@@ -89,6 +89,10 @@ class PackageVersion(Schema):
 class VersionQuery(PageQuery):
     """Which versions; by type, the newest first."""
 
+    installed = fields.Boolean(
+        load_default=False, metadata={"description": "true: only those that some host has installed."}
+    )
+
 
 class PackageHostQuery(PageQuery):
     """Which hosts, in order of their names."""
@@ -136,7 +140,7 @@ def list_packages(query: dict[str, Any]) -> Page:
 )
 def list_package_versions(query: dict[str, Any], name: str) -> Page:
     """List the versions of a package, installed or available."""
-    found = store.versions(name)
+    found = store.versions(name, installed=query["installed"])
     with context().database.transaction() as connection:
         _require(connection, name)
         page = fetch_page(

@@ -34,6 +34,9 @@ class RepositoryQuery(PageQuery):
     )
     state = fields.String(validate=validate.OneOf(STATES), metadata={"description": "Only this state."})
     overdue = fields.Boolean(metadata={"description": "Whether it should have been looked at an hour ago."})
+    syncing = fields.Boolean(metadata={"description": "Whether it is being crawled at this moment."})
+    package = text_field("Offers a package of this name.")
+    linked_to = fields.UUID(metadata={"description": "The crawls of this repository serve it."})
     q = text_field("Part of the name or the URL.")
 
 
@@ -136,6 +139,12 @@ def list_repositories(query: dict[str, Any]) -> Page:
         statement = statement.where(repository.c.state == query["state"])
     if "overdue" in query:
         statement = statement.where(store.overdue if query["overdue"] else ~store.overdue)
+    if "syncing" in query:
+        statement = statement.where(store.syncing if query["syncing"] else ~store.syncing)
+    if query.get("package"):
+        statement = statement.where(store.offers(query["package"]))
+    if "linked_to" in query:
+        statement = statement.where(repository.c.linked_to == query["linked_to"])
     if query.get("q"):
         matches = [c.icontains(query["q"], autoescape=True) for c in (repository.c.name, repository.c.url)]
         statement = statement.where(or_(*matches))

@@ -61,6 +61,12 @@ _VERSIONS = f"""
     ) v
     GROUP BY type, arch, evr_key
 """
+_INSTALLED_VERSIONS = """
+    SELECT type, arch, evr_key, min(evr) AS evr FROM package p
+    WHERE name = :name AND EXISTS (
+        SELECT FROM package_set s JOIN host h ON h.package_set_id = s.id WHERE s.package_ids @> ARRAY[p.id])
+    GROUP BY type, arch, evr_key
+"""
 
 
 def names(prefix: str, *, offered: bool) -> Subquery:
@@ -114,10 +120,13 @@ def summaries(connection: Connection, wanted: Collection[str]) -> dict[str, dict
     return found
 
 
-def versions(name: str) -> Subquery:
-    """(type, arch, evr_key, evr): each version that some host has or had, or some repository offers."""
+def versions(name: str, *, installed: bool) -> Subquery:
+    """(type, arch, evr_key, evr): each version that some host has or had, or some repository offers.
+
+    If `installed`, only those that some host has.
+    """
     return (
-        text(_VERSIONS)
+        text(_INSTALLED_VERSIONS if installed else _VERSIONS)
         .bindparams(bindparam("name", name))
         .columns(
             column("type", Text),

@@ -5,7 +5,15 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from patchbay_shared.tables import host, mirror, repository, repository_index, repository_set, repository_sync
+from patchbay_shared.tables import (
+    available_package,
+    host,
+    mirror,
+    repository,
+    repository_index,
+    repository_set,
+    repository_sync,
+)
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -36,6 +44,9 @@ overdue: ColumnElement[bool] = and_(
 )
 """It should have been looked at an hour ago, and nobody is looking at it: what is known of it may be stale."""
 
+syncing: ColumnElement[bool] = func.coalesce(repository.c.leased_until > func.now(), False)
+"""It is being crawled at this moment."""
+
 
 def repositories() -> Select[Any]:
     """Every repository with the number of packages in its present indexes."""
@@ -60,9 +71,26 @@ def repositories() -> Select[Any]:
         repository.c.changed_at,
         repository.c.reported_at,
         repository.c.next_sync_at,
-        (func.coalesce(repository.c.leased_until > func.now(), False)).label("syncing"),
+        syncing.label("syncing"),
         overdue.label("overdue"),
         held.label("package_count"),
+    )
+
+
+def offers(name: str) -> ColumnElement[bool]:
+    """It has a package of this name."""
+    table, index = available_package.c, repository_index.c
+    holding = select(index.repository_id).join(available_package, table.index_id == index.id)
+    return repository.c.id.in_(holding.where(table.name == name))
+
+
+def packages_of(repository_id: UUID) -> Select[Any]:
+    """Select of what its present indexes offer, a row an entry: as many as its `package_count`."""
+    table, index = available_package.c, repository_index.c
+    return (
+        select(table.name, table.arch, table.evr.label("version"), table.source, index.component, index.architecture)
+        .join(repository_index, table.index_id == index.id)
+        .where(index.repository_id == repository_id, index.present)
     )
 
 

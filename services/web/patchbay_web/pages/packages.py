@@ -1,5 +1,7 @@
 """Packages over the whole fleet: the list, and one package with its versions and its hosts."""
 
+from typing import Any
+
 from flask import Blueprint, abort, render_template, request
 
 from patchbay_web.session import api, token
@@ -36,8 +38,11 @@ def show(name: str) -> str:
     if tab not in TABS:
         abort(404)
     version = request.args.get("version") or None
-    narrowed = {"version": version} if tab == "hosts" else {}
+    installed = request.args.get("show") == "installed"
+    narrowed: dict[str, Any] = {"version": version} if tab == "hosts" else {"installed": installed or None}
     found = api().get(
         f"/packages/{name}/{tab}", token(), cursor=request.args.get("cursor"), limit=PAGE_LENGTH, **narrowed
     )
-    return render_template(f"package_{tab}.html", name=name, found=found, tab=tab, tabs=TABS, version=version)
+    return render_template(
+        f"package_{tab}.html", name=name, found=found, tab=tab, tabs=TABS, version=version, installed=installed
+    )

@@ -18,6 +18,8 @@ SYNC_COUNT = 10
 LONGEST_AWAITED_SECONDS = 120
 CLOCKS_APART_SECONDS = 5
 """How far the clocks of this service and of the database may be apart."""
+RARE = {"overdue": "Overdue", "syncing": "Syncing"}
+"""Filters that other pages lead to: they are shown only while they are set."""
 _DECISIONS: dict[str, tuple[dict[str, Any], str]] = {
     "enable": ({"enabled": True}, "It will be crawled again."),
     "disable": ({"enabled": False}, "It will no longer be crawled; what is known of it stays as it is."),
@@ -31,14 +33,18 @@ _DECISIONS: dict[str, tuple[dict[str, Any], str]] = {
 def index() -> str:
     """All repositories, the worst first."""
     shown = request.args.get("show", "all")
-    if shown not in {"all", "overdue", *presentation.REPOSITORY_STATES}:
+    if shown not in {"all", *RARE, *presentation.REPOSITORY_STATES}:
         abort(404)
+    package, leader_id = request.args.get("package") or None, request.args.get("leader", type=UUID)
     found = api().get(
         "/repositories",
         token(),
         sort="state",
         state=shown if shown in presentation.REPOSITORY_STATES else None,
         overdue=True if shown == "overdue" else None,
+        syncing=True if shown == "syncing" else None,
+        package=package,
+        linked_to=leader_id,
         q=request.args.get("q") or None,
         cursor=request.args.get("cursor"),
         limit=PAGE_LENGTH,
@@ -47,6 +53,9 @@ def index() -> str:
         "repositories.html",
         found=found,
         shown=shown,
+        rare=RARE,
+        package=package,
+        leader=api().get(f"/repositories/{leader_id}", token()) if leader_id else None,
         states=presentation.REPOSITORY_STATES,
         proposals=_proposals() if may_operate() else [],
     )
@@ -73,6 +82,31 @@ def show(repository_id: UUID) -> str:
         awaited=_awaited(syncs["items"]),
         proposals=[each for each in proposals if any(c["id"] == repository["id"] for c in each["repositories"])],
     )
+
+
+@pages.get("/repositories/<uuid:repository_id>/packages")
+def packages(repository_id: UUID) -> str:
+    """What it offers."""
+    path = f"/repositories/{repository_id}"
+    narrowed = {name: value for name in ("component", "architecture") if (value := request.args.get(name))}
+    found = api().get(
+        f"{path}/packages",
+        token(),
+        q=request.args.get("q") or None,
+        cursor=request.args.get("cursor"),
+        limit=PAGE_LENGTH,
+        **narrowed,
+    )
+    repository = api().get(path, token())
+    return render_template("repository_packages.html", repository=repository, found=found, narrowed=narrowed)
+
+
+@pages.get("/repositories/<uuid:repository_id>/syncs")
+def syncs(repository_id: UUID) -> str:
+    """Its crawls of the last month."""
+    path = f"/repositories/{repository_id}"
+    found = api().get(f"{path}/syncs", token(), cursor=request.args.get("cursor"), limit=PAGE_LENGTH)
+    return render_template("repository_syncs.html", repository=api().get(path, token()), found=found)
 
 
 @pages.post("/repositories/<uuid:repository_id>/sync")
