@@ -1,7 +1,8 @@
 """What the API and the pages cost over 10,000 hosts of the recorded fleet's shape.
 
 The rows are what the engine would have written: the recorded hosts' package sets of 1,500 packages each, one
-evaluation a host (nothing shared, the worst case), 100 verdicts for each of the first thousand.
+evaluation a host (nothing shared, the worst case), 100 verdicts for each of the first thousand; advisories and CVEs
+as `advisories` has them.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from typing import Any
 import msgspec
 import psutil
 import psycopg
+from advisories import OUTSTANDING, advisory_name, seed_exposure, seed_feeds, seed_snapshots
 from cheroot.wsgi import Server
 from databases import migrated_database
 from figures import figure
@@ -55,6 +57,11 @@ def seed(connection: "psycopg.Connection[Any]") -> None:
     _evaluations(connection, sets, repository_set)
     _verdicts(connection, sets, number_of)
     _hosts(connection, sets, repository_set)
+    seed_feeds(connection)
+    seed_exposure(connection)
+    seed_snapshots(
+        connection, {"hosts": HOSTS, "security": HOSTS // 2, "needing_updates": HOSTS, "reboot_required": 9}
+    )
     connection.execute(
         "INSERT INTO user_account (username, password_hash, role) VALUES ('bench', %s, 'admin')",
         (hash_password(PASSWORD),),
@@ -145,7 +152,7 @@ def _verdicts(
                     (
                         number + 1, package, name, arch, evr, evr + "+deb12u1", arch, "bookworm-security",
                         ["bookworm-security"], state, state == "outstanding", place < 30,
-                        ["DSA-5764-1"] if place < 30 else [], "apt.candidate",
+                        [advisory_name((30 * number + place) % OUTSTANDING)] if place < 30 else [], "apt.candidate",
                         f"bookworm-security offers {evr}+deb12u1 at priority 500, newer than {evr}.",
                     )
                 )  # fmt: skip
@@ -247,9 +254,22 @@ def measure_export(client: FlaskClient) -> None:
 
 def measure_pages(client: FlaskClient, host: str, rounds: int) -> None:
     """The slowest page, with the API behind it over a loopback port."""
-    tabs = [f"/hosts/{host}?tab={tab}" for tab in ("updates", "packages", "repositories", "reports", "facts")]
+    tabs = [
+        f"/hosts/{host}?tab={tab}"
+        for tab in ("updates", "packages", "repositories", "reports", "facts", "cves", "timeline")
+    ]
     paths = ["/", "/hosts", "/hosts?state=held", "/hosts?show=differs", "/repositories", "/reports", *tabs]
-    paths += ["/packages", "/releases", "/trends", "/attention", "/cves", "/advisories", "/search?q=host-00"]
+    paths += [
+        "/packages",
+        "/releases",
+        "/trends",
+        "/attention",
+        "/hosts/facets",
+        "/advisories",
+        "/advisories?show=all",
+    ]
+    paths += ["/cves", "/cves?severity=high", "/cves?show=all", "/cves?show=all&severity=high"]
+    paths += ["/search?q=host-00", "/search?q=2026-1"]
     taken = {path: p95_ms(getter(client, path), rounds) for path in paths}
     slowest = max(taken, key=lambda path: statistics.median(taken[path]))
     figure(

@@ -1,7 +1,9 @@
 """The pages' only source: the API over HTTP, asked with the session token of the person who looks."""
 
+import contextvars
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import requests
@@ -12,6 +14,8 @@ from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
 TIMEOUT_SECONDS = (5, 30)
+ASKED_AT_ONCE = 16
+"""Requests that the pages of one process have under way beside each other."""
 
 
 class SignedOut(PatchbayError):
@@ -34,11 +38,23 @@ class Api:
         self._more_headers = more_headers
         self._base_url = base_url.rstrip("/") + "/api/v1"
         self._local = threading.local()
+        self._askers = ThreadPoolExecutor(ASKED_AT_ONCE, thread_name_prefix="ask")
 
     def get(self, path: str, token: str, **query: Any) -> Any:
         """The decoded answer. Raises SignedOut, Refused, Unavailable."""
         given = {name: _text(value) for name, value in query.items() if value is not None}
         return self._ask("GET", path, token, params=given)
+
+    def together(self, *asks: Callable[[], Any]) -> list[Any]:
+        """What each of them answers, all under way at once: a page waits for the slowest instead of for the sum.
+
+        Raises what the first of them raises that fails.
+        """
+        *others, last = asks
+        # In a copy of the context each: it has the browser's request, and can only be entered once at a time.
+        asked = [self._askers.submit(contextvars.copy_context().run, each) for each in others]
+        answer = last()
+        return [*(each.result() for each in asked), answer]
 
     def post(self, path: str, token: str | None, body: dict[str, Any] | None = None, **query: Any) -> Any:
         """The decoded answer. Raises as `get` does."""

@@ -43,10 +43,14 @@ def show() -> str:
     trend: dict[str, Any] = {"span": span, "spans": charts.SPANS, "titles": dashboard_cards.CARDS}
     if request.headers.get("HX-Target") == "trend":
         side = "end" if request.args.get("side") == "end" else "start"
-        return render_template("dashboard_trend.html", chart=_fleet_chart(span), side=side, **trend)
-    fleet = api().get("/dashboard", token())
+        return render_template("dashboard_trend.html", chart=charts.fleet_chart(_points(span)), side=side, **trend)
     cards = dashboard_cards.arranged(preferences())
-    first = api().get("/hosts", token(), sort="-urgency", limit=URGENT_HOST_COUNT)["items"]
+    points, pipeline, first, fleet = api().together(
+        lambda: _points(span) if "trend" in cards else None,
+        lambda: api().get("/pipeline", token()) if "pipeline" in cards else None,
+        lambda: api().get("/hosts", token(), sort="-urgency", limit=URGENT_HOST_COUNT)["items"],
+        lambda: api().get("/dashboard", token()),
+    )
     urgent = [each for each in first if each["cves_exploited"] or each["cves_overdue"] or each["security"]]
     troubled = _troubled() if fleet["repositories"]["ok"] < fleet["repositories"]["total"] else []
     return render_template(
@@ -57,8 +61,8 @@ def show() -> str:
         troubled=troubled,
         severities=_severities(fleet["severities"]),
         ages=_ages(fleet["ages"]),
-        chart=_fleet_chart(span) if "trend" in cards else None,
-        pipeline=api().get("/pipeline", token()) if "pipeline" in cards else None,
+        chart=charts.fleet_chart(points) if points is not None else None,
+        pipeline=pipeline,
         placed=dashboard_cards.placed(cards, _heights(fleet, urgent, troubled)),
         hidden=[name for name in dashboard_cards.CARDS if name not in cards],
         arranging="arrange" in request.args,
@@ -100,8 +104,10 @@ def _troubled() -> list[dict[str, Any]]:
     return [each for each in found if each["state"] != "ok"]
 
 
-def _fleet_chart(span: str) -> dict[str, Any]:
-    return charts.fleet_chart(api().get("/trends", token(), span=span)["points"])
+def _points(span: str) -> list[dict[str, Any]]:
+    """The fleet's figures over that time."""
+    found: list[dict[str, Any]] = api().get("/trends", token(), span=span)["points"]
+    return found
 
 
 def _severities(totals: list[dict[str, Any]]) -> list[tuple[str, str, int, str]]:

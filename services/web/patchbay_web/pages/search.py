@@ -1,5 +1,6 @@
 """One search over hosts, packages, CVEs and advisories, as a page and as suggestions while somebody types."""
 
+import re
 from typing import Any, NamedTuple
 
 from flask import Blueprint, render_template, request, url_for
@@ -12,6 +13,8 @@ pages = Blueprint("search", __name__)
 SUGGESTED_COUNT = 5
 PAGE_COUNT = 25
 LEAST_CHARACTERS = 2
+_PART_OF_AN_ID = re.compile(r"(?:(?:c?v)?e)?-?\d[\d-]*", re.IGNORECASE)
+"""What can be part of the id of a CVE; for anything else the whole list would be walked for nothing."""
 
 
 class Found(NamedTuple):
@@ -43,16 +46,14 @@ def show() -> str:
 
 
 def _search(wanted: str, limit: int) -> list[Kind]:
-    hosts = api().get("/hosts", token(), q=wanted, limit=limit)
-    found = [
-        _hosts(wanted, hosts),
-        _packages(wanted, api().get("/packages", token(), q=wanted.lower(), offered=True, limit=limit)),
+    asks = [
+        lambda: _hosts(wanted, api().get("/hosts", token(), q=wanted, limit=limit)),
+        lambda: _packages(wanted, api().get("/packages", token(), q=wanted.lower(), offered=True, limit=limit)),
+        lambda: _advisories(wanted, api().get("/advisories", token(), q=wanted, limit=limit)),
     ]
-    if any(c.isdigit() for c in wanted):
-        # Ids of CVEs have digits; without one the whole list would be walked for nothing.
-        found.append(_cves(wanted, api().get("/cves", token(), q=wanted.upper(), limit=limit)))
-    found.append(_advisories(wanted, api().get("/advisories", token(), q=wanted, limit=limit)))
-    return found
+    if _PART_OF_AN_ID.fullmatch(wanted):
+        asks.insert(2, lambda: _cves(wanted, api().get("/cves", token(), q=wanted.upper(), limit=limit)))
+    return api().together(*asks)
 
 
 def _hosts(wanted: str, found: dict[str, Any]) -> Kind:
