@@ -4,14 +4,16 @@
 tracker; a host has 400 CVEs, 50 hosts in a row have different ones.
 """
 
+import threading
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import psycopg
+from patchbay_errata.totals import Totals
+from patchbay_shared.db import Database
 from patchbay_shared.exposure import STATES
-from patchbay_shared.exposure_totals import CVE_TOTALS, advisory_totals
 
 CVES = 100_000
 EXPLOITED = 1_500
@@ -89,11 +91,13 @@ def seed_exposure(connection: "psycopg.Connection[Any]") -> None:
         " SELECT id, 'bench', (ARRAY['low', 'medium', 'high', 'critical', 'unknown'])[1 + id % 5],"
         " now() - (id % 200) * interval '1 day' FROM evaluation WHERE security_count > 0"
     )
-    connection.execute(
-        f"INSERT INTO cve_exposure (cve, host_count, state_counts, level, urgency) {CVE_TOTALS}".encode()
-    )
-    totals = advisory_totals(CVE_TOTALS)
-    connection.execute(f"INSERT INTO advisory_exposure (advisory, host_count, urgency) {totals}".encode())
+
+
+def sum_up(uri: str) -> None:
+    """Have errata index the CVEs and sum up what touches the hosts, as it does every few seconds."""
+    database = Database(uri, service="errata", roles=True)
+    Totals(database).run(threading.Event())
+    database.close()
 
 
 def seed_snapshots(connection: "psycopg.Connection[Any]", figures: dict[str, int]) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 import psutil
 import psycopg
-from advisories import OUTSTANDING, advisory_name, seed_exposure, seed_feeds, seed_snapshots
+from advisories import OUTSTANDING, advisory_name, seed_exposure, seed_feeds, seed_snapshots, sum_up
 from cheroot.wsgi import Server
 from databases import migrated_database
 from figures import figure
@@ -303,6 +303,7 @@ def main() -> None:
     with migrated_database() as (_, uri):
         with psycopg.connect(uri) as connection:
             seed(connection)
+        sum_up(uri)
         database = Database(uri, service="api", roles=True)
         api = make_app(Context(settings_from({}, api_requests_per_minute=0), database, Bus("memory://")))
         measure_api(signed_in(api.test_client()), host, rounds)

@@ -118,25 +118,12 @@ def advisory_totals(cve_totals: str) -> str:
 
 
 ADVISORY_RATINGS = f"""
-    WITH named AS MATERIALIZED (
-        SELECT n.advisory_id, n.cve FROM advisory v JOIN advisory_cve n ON n.advisory_id = v.id
-        WHERE v.severity <> ALL ({_LEVELS})
-    ), worst AS (
-        SELECT ac.cve, max({level("a.severity")}) AS level
-        FROM advisory_cve ac JOIN advisory a ON a.id = ac.advisory_id
-        WHERE {RATES} AND a.severity = ANY ({_LEVELS}) GROUP BY ac.cve
-    ), scored AS (
-        SELECT DISTINCT ON (id) id, score, {level("severity")} AS level FROM cve
-        ORDER BY id, score IS NULL, updated_at DESC NULLS LAST
-    ), rated AS MATERIALIZED (
-        SELECT n.cve, c.score, coalesce(w.level, c.level) AS level
-        FROM (SELECT DISTINCT cve FROM named) n
-        LEFT JOIN worst w ON w.cve = n.cve
-        LEFT JOIN scored c ON c.id = n.cve
-    )
     SELECT DISTINCT ON (n.advisory_id) n.advisory_id, n.cve, s.level
-    FROM named n JOIN rated s ON s.cve = n.cve
-    WHERE s.level IS NOT NULL
+    FROM advisory v
+    JOIN advisory_cve n ON n.advisory_id = v.id
+    JOIN (SELECT cve, score, coalesce(nullif(vendor_level, 0), nullif(rated_level, 0)) AS level FROM cve_index) s
+        ON s.cve = n.cve
+    WHERE v.severity <> ALL ({_LEVELS}) AND s.level IS NOT NULL
     ORDER BY n.advisory_id, {WORST_FIRST.format(level="s.level", score="s.score", cve="n.cve")}
 """
 """SQL of (advisory_id, cve, level): the worst CVE of every advisory that its vendor does not rate, by `cve_level`.

@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from memory_bus import memory_bus
 from notification_office import Mailbox, Office, Receiver
 from patchbay_api.app import make_app
+from patchbay_errata.cve_index import index_cves
 from patchbay_shared.bus import Bus
 from patchbay_shared.db import Database
 from patchbay_shared.service import Context
@@ -81,11 +82,13 @@ def viewer(ask: Callable[[str], FlaskClient]) -> FlaskClient:
 
 @pytest.fixture
 def seed(database: Database) -> Any:
-    """Call with a function of a `Seed`; it runs in one transaction."""
+    """Call with a function of a `Seed`; it runs in one transaction, as errata's look at the feeds after it."""
 
     def run(write: Callable[[Seed], Any]) -> Any:
         with database.transaction() as connection:
-            return write(Seed(connection))
+            written = write(Seed(connection))
+            index_cves(connection)
+            return written
 
     return run
 

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
@@ -92,6 +93,41 @@ def test_cves_are_narrowed_and_sorted_by_what_they_touch(get: Get) -> None:
             found += [each["id"][-1] for each in page["items"]]
             cursor = page["next_cursor"]
         assert found == ids(get, f"sort={sort}")
+
+
+@pytest.mark.usefixtures("fleet")
+@pytest.mark.parametrize(
+    ("part", "found"),
+    [
+        ("CVE-2024-0001", ["1"]),
+        ("cve-2024-000", ["5", "4", "3", "2", "1"]),
+        ("2024-0003", ["3"]),
+        ("4-0003", ["3"]),
+        ("0004", ["4"]),
+        ("024-", ["5", "4", "3", "2", "1"]),
+        ("2024_0001", []),
+        ("%", []),
+        ("2023-", []),
+    ],
+)
+def test_a_cve_is_found_by_any_part_of_its_id(get: Get, part: str, found: list[str]) -> None:
+    """From its beginning by the index, or by what is within; no character stands for another."""
+    assert ids(get, f"q={quote(part)}") == found
+
+
+@pytest.mark.usefixtures("fleet")
+def test_the_list_follows_the_feeds(database: Database, get: Get, count: Callable[[], None]) -> None:
+    """What is no longer exploited, named or rated so is not listed so after the next look."""
+    with database.transaction() as connection:
+        connection.execute(text("DELETE FROM known_exploited"))
+        connection.execute(text("DELETE FROM advisory WHERE name = 'DSA-5-1'"))
+        connection.execute(text("UPDATE advisory SET severity = 'high' WHERE name = 'DSA-3-1'"))
+        connection.execute(text("UPDATE errata_source SET changed_at = now()"))
+    count()
+
+    assert ids(get, "") == ["4", "3", "2", "1"]
+    assert ids(get, "known_exploited=true") == []
+    assert "3" in ids(get, "severity=high")
 
 
 @pytest.mark.usefixtures("fleet")

@@ -213,9 +213,8 @@ def list_cves(query: dict[str, Any]) -> Page:
         exposed=query["exposed"],
         known_exploited=query["known_exploited"],
         severity=query.get("severity"),
+        part=query.get("q"),
     )
-    if query.get("q"):
-        statement = statement.where(number.icontains(query["q"], autoescape=True))
     sort: str = query["sort"]
     names = {"-id": [], "-urgency": ["urgency", "hosts"]}.get(sort, [sort.removeprefix("-")])
     keys = [Key(columns[name], _SORT_KINDS[name], descending=True) for name in names]

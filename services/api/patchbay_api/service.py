@@ -65,6 +65,7 @@ SERVICE = Service(
         "outstanding_security",
         "exposure_set",
         "cve_exposure",
+        "cve_index",
         "advisory_exposure",
         "advisory_rating",
         "package_event",

@@ -12,6 +12,7 @@
 | exposure | how many vulnerabilities each host has, and how many of them are overdue or waived |
 | outstanding | how severe and how old the security updates are that hosts have outstanding |
 | totals | how many hosts each CVE touches, on how many each advisory is outstanding, how severe the unrated are |
+| cve_index | every CVE that anybody names, with what lists of them are filtered and sorted by |
 """
 
 from patchbay_shared.messages import ADVISORIES_CHANGED
@@ -75,6 +76,7 @@ SERVICE = Service(
         "cve_exposure",
         "advisory_exposure",
         "advisory_rating",
+        "cve_index",
     ),
     publishes=(ADVISORIES_CHANGED,),
     workers=workers,

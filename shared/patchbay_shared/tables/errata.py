@@ -140,6 +140,25 @@ cve = Table(
     info={"writer": "errata"},
 )
 
+cve_index = Table(
+    "cve_index",
+    metadata,
+    Column("cve", Text, primary_key=True),
+    Column(
+        "vendor_level",
+        SmallInteger,
+        nullable=False,
+        comment="severity of the worst advisory of all: place in LEVELS, from 1; 0: none rates it",
+    ),
+    Column("rated_level", SmallInteger, nullable=False, comment="the same by the CVSS score that counts"),
+    Column("score", Float, comment="CVSS, of the rating that counts; null: nobody's"),
+    Column("epss", Float),
+    Column("known_exploited", Boolean, nullable=False),
+    Index("ix_cve_index_prefix", "cve", postgresql_ops={"cve": "text_pattern_ops"}),
+    info={"writer": "errata"},
+)
+"""Every CVE that an advisory, NVD or CISA names: what a list of them is filtered and sorted by."""
+
 known_exploited = Table(
     "known_exploited",
     metadata,

@@ -1,27 +1,15 @@
 """The CVEs that an advisory, NVD or CISA names, and what is known of each."""
 
+import re
 from typing import Any
 
 from patchbay_shared.exposure import LEVELS, REPOSITORY
-from patchbay_shared.exposure_totals import RATES, RATING, WORST, cve_level, level
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Float,
-    RowMapping,
-    Select,
-    Text,
-    column,
-    func,
-    literal_column,
-    select,
-    text,
-)
-from sqlalchemy.sql.elements import TextClause
+from patchbay_shared.exposure_totals import RATES, RATING, WORST, level
+from patchbay_shared.tables import cve_index
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, case, func, select, text
 
 from patchbay_api.store.exposure_totals import cve_totals, cve_totals_sql
 
-_NAMED = "SELECT cve FROM known_exploited UNION SELECT cve FROM advisory_cve UNION SELECT id FROM cve"
 _HERE = f"""
     EXISTS (SELECT 1 FROM advisory_fix f WHERE f.advisory_id = a.id AND (
         f.ecosystem = '{REPOSITORY}'
@@ -29,50 +17,49 @@ _HERE = f"""
 """
 
 
-_SEVERITY = f"""
-    (SELECT ({"ARRAY['" + "', '".join(LEVELS) + "']"})[{cve_level("every_cve.cve", "cve_total")}])
-"""
+_PREFIX = re.compile(r"(?:CVE-)?([0-9]{4}-[0-9]*)")
 
 
-def cves(*, scoped: bool, exposed: bool = False, known_exploited: bool = False, severity: str | None = None) -> Any:
-    """(cve) of all that fit, with the expressions that they are sorted by: a statement and name to (column, type).
+def cves(
+    *,
+    scoped: bool,
+    exposed: bool = False,
+    known_exploited: bool = False,
+    severity: str | None = None,
+    part: str | None = None,
+) -> tuple[Select[Any], ColumnElement[str], dict[str, ColumnElement[Any]]]:
+    """(cve) of all that fit, that column, and the expressions that they are sorted by.
 
-    `exposed`: only those that touch a host now.
+    `exposed`: only those that touch a host now; `part`: of the id.
     """
     total = cve_totals(scoped=scoped)
-    number: ColumnElement[Any]
+    listed = cve_index.c
+    statement = select(listed.cve).select_from(cve_index.outerjoin(total, total.c.cve == listed.cve))
     if exposed:
-        every = select(total.c.cve).where(total.c.host_count > 0).subquery("every_cve")
-    else:
-        every = text(_NAMED).columns(column("cve", Text)).subquery("every_cve")
-    number = every.c.cve
-    statement: Select[Any] = select(number).select_from(every.outerjoin(total, total.c.cve == number))
+        statement = statement.where(total.c.host_count > 0)
     if known_exploited:
-        statement = statement.where(number.in_(_ids("SELECT cve FROM known_exploited")))
+        statement = statement.where(listed.known_exploited)
     if severity:
-        rated = _ids(
-            "SELECT ac.cve FROM advisory_cve ac JOIN advisory a ON a.id = ac.advisory_id WHERE a.severity = :rated"
-            " UNION ALL SELECT id FROM cve WHERE severity = :rated"
-        ).bindparams(rated=severity)
-        exact = text(f"{_SEVERITY} = :severity").bindparams(severity=severity)
-        statement = statement.where(number.in_(rated), exact)
-    score = _value(f"coalesce((SELECT score FROM ({RATING.format(cve='every_cve.cve')}) r), -1)")
-    epss = _value("coalesce((SELECT score FROM exploit_score WHERE cve = every_cve.cve), -1)")
-    keys = {
-        "score": score,
-        "epss": epss,
+        by_vendor = case((total.c.cve.is_(None), listed.vendor_level), else_=total.c.level)
+        counts = func.coalesce(func.nullif(by_vendor, 0), listed.rated_level)
+        statement = statement.where(counts == LEVELS.index(severity) + 1)
+    if part:
+        statement = statement.where(_has_part(part.upper()))
+    keys: dict[str, ColumnElement[Any]] = {
+        "score": func.coalesce(listed.score, -1),
+        "epss": func.coalesce(listed.epss, -1),
         "hosts": func.coalesce(total.c.host_count, 0),
         "urgency": func.coalesce(total.c.urgency, 0),
     }
-    return statement, number, keys
+    return statement, listed.cve, keys
 
 
-def _ids(sql: str) -> TextClause:
-    return text(f"({sql})")
-
-
-def _value(sql: str) -> ColumnElement[Any]:
-    return literal_column(f"({sql})", Float())
+def _has_part(part: str) -> ColumnElement[bool]:
+    # Four digits before a dash are the year: then it is the beginning, and an index finds it.
+    beginning = _PREFIX.fullmatch(part)
+    if beginning:
+        return cve_index.c.cve.startswith(f"CVE-{beginning[1]}", autoescape=True)
+    return cve_index.c.cve.contains(part, autoescape=True)
 
 
 def cve_details(connection: Connection, ids: list[str], *, scoped: bool) -> dict[str, RowMapping]:
