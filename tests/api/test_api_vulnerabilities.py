@@ -220,11 +220,19 @@ def urgent(seed: Any, database: Database) -> UUID:
         made.advisory("DSA-2-1", "CVE-2024-0002", "bookworm tar 1.34-2", severity="high", days_ago=60)
         made.advisory("DSA-3-1", "CVE-2024-0003", "bookworm vim 9.1-2", severity="critical", days_ago=2)
         made.advisory("DSA-4-1", "CVE-2024-0004", "bookworm git 2.39-2", severity="medium", days_ago=3)
+        made.names("DSA-4-1", "CVE-2024-0005")
         named = ("adduser 3.1", "bash 5.2-1", "git 2.39-1", "tar 1.34-1", "vim 9.1-1", "zsh 5.9-4")
         return made.host("h", "bookworm", *named, first_report_at=NOW - timedelta(days=90))
 
     host_id: UUID = seed(write)
     _evaluate(database, host_id, adduser=False, bash=True, git=True, tar=True, vim=True, zsh=True)
+    with database.transaction() as connection:
+        for name, values in {
+            "bash": {"state": "phased"},
+            "tar": {"state": "held", "advisories": ["DSA-2-1", "DSA-2-2"]},
+            "zsh": {"advisories": ["DSA-1-1"]},
+        }.items():
+            connection.execute(update(verdict).where(verdict.c.name == name).values(**values))
     return host_id
 
 
@@ -251,6 +259,11 @@ def test_updates_of_a_host_are_in_order_of_urgency(urgent: UUID, get: Callable[[
         ("-since", "zsh vim git tar adduser bash"),
         ("due_by", "tar zsh vim git adduser bash"),
         ("repository", "adduser bash git tar vim zsh"),
+        ("-cves", "git tar vim zsh adduser bash"),
+        ("cves", "adduser bash tar vim zsh git"),
+        ("-advisories", "tar zsh adduser bash git vim"),
+        ("state", "adduser git vim zsh tar bash"),
+        ("-state", "bash tar adduser git vim zsh"),
     ],
 )
 def test_updates_are_paged_in_every_order(urgent: UUID, get: Callable[[str], Any], sort: str, order: str) -> None:

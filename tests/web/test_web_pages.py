@@ -122,6 +122,20 @@ def test_updates_stand_most_urgent_first_until_a_column_is_chosen(admin: FlaskCl
     assert "Most urgent first" in page
 
 
+def test_every_head_of_a_hosts_updates_sorts_but_the_versions(admin: FlaskClient, fleet: Any) -> None:
+    """Each is a link; what it leads to says so with an arrow, and its link with the other direction."""
+    path = _host(fleet, "web-01.example.com")
+    heads = dict(re.findall(r'<th class=""(?: aria-sort="\w+")?><a href="([^"]+)">(\w+)', admin.get(path).text))
+
+    assert [*heads.values()] == ["Package", "Repository", "Advisories", "CVEs", "Severity", "Age", "Due", "State"]
+    for target, words in heads.items():
+        page = admin.get(target).text
+        arrow = "↓" if "sort=-" in target else "↑"
+        other = target.replace("sort=-", "sort=") if arrow == "↓" else target.replace("sort=", "sort=-")
+        assert f'<a href="{other}">{words} {arrow}</a>' in page
+        assert 'href="/packages/openssl"' in page
+
+
 def test_an_update_shows_versions_origin_advisories_and_why(admin: FlaskClient, fleet: Any) -> None:
     """Everything about one update is on one row."""
     page = admin.get(_host(fleet, "web-01.example.com", "?q=openssl")).text

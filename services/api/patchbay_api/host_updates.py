@@ -32,7 +32,9 @@ class UpdateQuery(PageQuery):
         validate=validate.OneOf([sign + name for name in SORTS for sign in ("", "-")]),
         metadata={
             "description": "Sort key; `-` in front: descending. `-urgency`: known exploited, overdue, by severity,"
-            " security fixes, the others. Equal ones are in order of their names; what has no date comes last."
+            " security fixes, the others. `since`: how long the oldest of the CVEs has been open; `due_by`: its date;"
+            " `cves`, `advisories`: how many; `state`: in the order of its values. Equal ones are in order of their"
+            " names; what has no date comes last."
         },
     )
 

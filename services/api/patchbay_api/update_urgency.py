@@ -10,13 +10,19 @@ from sqlalchemy import BigInteger, ColumnElement, Integer, RowMapping, Select, T
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from patchbay_api.paging import Key, Number
+from patchbay_api.verdict_states import STATES
 
 Fixes = Mapping[str, Sequence[RowMapping]]
 """Package as `name version` to the CVEs that an update of it fixes."""
 
-SORTS = ("urgency", "severity", "since", "due_by", "name", "repository")
-BY_FIXES = frozenset({"urgency", "severity", "since", "due_by"})
+SORTS = ("urgency", "severity", "since", "due_by", "cves", "name", "repository", "advisories", "state")
+BY_FIXES = frozenset({"urgency", "severity", "since", "due_by", "cves"})
 """The orders that have to know every fix of the host, not only those of a page."""
+_BY_VERDICT: dict[str, tuple[ColumnElement[Any], Any]] = {
+    "repository": (func.coalesce(verdict.c.repository, ""), str),
+    "advisories": (func.cardinality(verdict.c.advisories), Number),
+    "state": (func.coalesce(func.array_position(literal(STATES, ARRAY(Text)), verdict.c.state), 0), Number),
+}
 
 
 def urgency(cves: Sequence[RowMapping]) -> dict[str, Any]:
@@ -48,8 +54,8 @@ def in_order(statement: Select[Any], fixes: Fixes, sort: str) -> tuple[Select[An
         Key(verdict.c.arch, str),
         Key(verdict.c.package_id, Number),
     ]
-    if name == "repository":
-        return statement, [Key(func.coalesce(verdict.c.repository, ""), str, descending=descending), *by_name]
+    if name in _BY_VERDICT:
+        return statement, [Key(*_BY_VERDICT[name], descending=descending), *by_name]
     if name not in BY_FIXES:
         return statement, by_name
     joined, place = _placed(statement, {subject: _place(name, urgency(cves)) for subject, cves in fixes.items()})
@@ -79,6 +85,8 @@ def _place(sort: str, said: Mapping[str, Any]) -> int | None:
         return (2 * bool(said["known_exploited"]) + bool(said["overdue"])) * (len(LEVELS) + 1) + severity
     if sort == "severity":
         return severity
+    if sort == "cves":
+        return len(said["cves"])
     when: date | None = said[sort]
     if when is None:
         return None
