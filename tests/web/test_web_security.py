@@ -1,8 +1,11 @@
 """Advisories, CVEs, calendars, feeds: what the pages say of them, over a real API."""
 
+import csv
+import io
 import re
 import threading
 from collections.abc import Callable
+from html import unescape
 from types import ModuleType
 from typing import Any
 
@@ -175,6 +178,36 @@ def test_advisories_open_with_what_is_outstanding(
     assert "DSA-5764-1" not in admin.get("/advisories").text
     assert "DSA-5764-1" in admin.get("/advisories?show=all").text
     assert "DSA-5764-1" in admin.get("/advisories?q=DSA-57").text
+
+
+def test_what_a_list_shows_is_exported_as_csv(
+    admin: FlaskClient, fleet: Any, published: Database, database_of: Callable[[str | None], Database]
+) -> None:
+    """The link keeps the filter and has every page."""
+    Totals(database_of("errata")).run(threading.Event())
+    for page, other, name in (
+        ("/advisories?severity=high", "/advisories?show=all&severity=low", "DSA-5764-1"),
+        ("/cves?show=all&q=2026-1111", "/cves?show=exploited", "CVE-2026-1111"),
+    ):
+        [link] = re.findall(r'href="(/\w+\.csv[^"]*)"', admin.get(page).text)
+        assert "cursor" not in link
+        answer = admin.get(unescape(link))
+        assert (answer.status_code, answer.mimetype) == (200, "text/csv")
+        assert answer.headers["Content-Disposition"] == f'attachment; filename="{link[1:].partition("?")[0]}"'
+        [row] = csv.DictReader(io.StringIO(answer.text))
+        assert (row.get("name") or row["id"], row["severity"], row["known_exploited"]) == (name, "high", "false")
+        path, _, filters = other.partition("?")
+        assert len(admin.get(f"{path}.csv?{filters}").text.splitlines()) == 1
+    assert admin.get("/cves.csv?severity=nonsense").status_code == 404
+    assert admin.get("/advisories.csv?severity=nonsense").status_code == 404
+
+
+def test_a_parameter_that_builds_addresses_is_no_filter(admin: FlaskClient, published: Database) -> None:
+    """Links of a page are made of its parameters: those that mean something to the maker of links are left out."""
+    page = admin.get("/advisories?show=all&_method=POST&_scheme=javascript&_anchor=elsewhere")
+
+    assert page.status_code == 200
+    assert not re.search(r'href="[^"]*(javascript|_method|#elsewhere)', page.text)
 
 
 def test_advisories_of_exploited_cves_are_marked_and_listed(

@@ -203,10 +203,11 @@ def _add_presentation(app: Flask) -> None:
     def asset(name: str) -> str:
         return url_for("static", filename=name, v=versions.get(name))
 
-    def here(**changes: Any) -> str:
-        """This page's address with some of its parameters changed; None removes one."""
-        given = {**request.view_args, **request.args} if request.view_args else dict(request.args)
-        return url_for(request.endpoint or "dashboard.show", **{**given, **changes})
+    def here(endpoint: str | None = None, /, **changes: Any) -> str:
+        """The address of this page, or of another with its parameters, some of them changed; None removes one."""
+        given = {name: value for name, value in request.args.items() if not name.startswith("_")}  # url_for's own
+        values = {**(request.view_args or {}), **given, **changes}
+        return url_for(endpoint or request.endpoint or "dashboard.show", **values)
 
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(

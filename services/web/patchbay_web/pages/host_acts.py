@@ -3,9 +3,10 @@
 from typing import Any
 from uuid import UUID
 
-from flask import Blueprint, Response, abort, render_template, request, stream_with_context, url_for
+from flask import Blueprint, Response, abort, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from patchbay_web.exports import csv_of
 from patchbay_web.forms import attempt, done, listed
 from patchbay_web.host_terms import as_query
 from patchbay_web.session import api, token
@@ -61,9 +62,7 @@ def export() -> Response:
     query = as_query(request.args)
     if query is None:
         abort(400, "This filter cannot be exported; write it as a query.")
-    chunks = api().download("/hosts", token(), query=query or None, format="csv", fields=CSV_FIELDS)
-    headers = {"Content-Disposition": 'attachment; filename="hosts.csv"'}
-    return Response(stream_with_context(chunks), mimetype="text/csv", headers=headers)
+    return csv_of("/hosts", query=query or None, fields=CSV_FIELDS)
 
 
 @pages.get("/jobs")
