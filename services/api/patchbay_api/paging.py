@@ -111,6 +111,8 @@ def fetch_page(
         in_order = (desc(key.column) if key.descending else asc(key.column) for key in keys)
         return Page(export.next_batch(connection, statement.order_by(None).order_by(*in_order)), None, 0)
     total = connection.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) or 0
+    if not total and not cursor:
+        return Page([], None, 0)
     ordered = statement.add_columns(*(key.column.label(f"key_{n}") for n, key in enumerate(keys)))
     ordered = ordered.order_by(*(desc(key.column) if key.descending else asc(key.column) for key in keys))
     if cursor:
