@@ -261,6 +261,8 @@ def test_a_group_and_an_operators_tag_are_scopes_as_well(
     assert both_ways(get, host_id)[0] == "waived"
     assert [each["cve"] for each in get(f"/hosts/{host_id}/cves?overdue=true")["items"]] == ["CVE-2024-0002"]
     assert len(get(f"/exceptions?host_id={host_id}")["items"]) == 2
+    assert [each["scope"] for each in get(f"/exceptions?host_id={host_id}&scope=tag")["items"]] == ["tag"]
+    assert get("/exceptions?scope=host")["items"] == []
 
 
 @pytest.mark.parametrize(

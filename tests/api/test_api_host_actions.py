@@ -167,6 +167,20 @@ def test_a_part_that_cannot_be_handled_ends_the_job_with_its_reason(
     assert (job["state"], job["failed_count"], job["message"]) == ("done", 2, "KeyError: 'x'")
 
 
+def test_a_job_leads_to_what_it_is_about(operator: FlaskClient, fleet: Any) -> None:
+    """Its hosts, also once they fit its query no more, and the repositories that it asked for."""
+    job = _act(operator, action="tag", query="web not tag:frontend", tags=["frontend"])["job"]
+    crawl = _act(operator, action="refresh", query="db-01")["job"]
+
+    hosts = operator.get("/api/v1/hosts", query_string={"query": f"job:{job['id']}"}).json
+    repositories = operator.get(f"/api/v1/repositories?job={crawl['id']}").json
+
+    assert [each["hostname"] for each in hosts["items"]] == ["web-01.example.com", "web-02.example.com"]
+    assert repositories["total_count"] == crawl["total_count"] == 2
+    answer = operator.get("/api/v1/hosts?query=job:mine")
+    assert (answer.status_code, answer.json["position"]) == (422, 4)
+
+
 def test_the_repositories_of_hosts_are_refreshed_and_followed(
     operator: FlaskClient, fleet: Any, bus: Bus, database: Database
 ) -> None:

@@ -87,6 +87,18 @@ def test_two_hosts_are_compared(viewer: FlaskClient, history: Any) -> None:
     assert found["counts"] == {"only_here": 0, "only_there": 1, "newer": 1, "older": 0}
 
 
+@pytest.mark.parametrize("kind", ["only-here", "only-there", "newer", "older"])
+def test_each_kind_of_difference_is_as_many_as_it_counts(viewer: FlaskClient, history: Any, kind: str) -> None:
+    """The numbers stay those of the whole comparison; seen from the other host they are turned round."""
+    for one, other in (("first", "second"), ("second", "first")):
+        path = f"/api/v1/hosts/{history[one]}/diff?with={history[other]}"
+        found = viewer.get(f"{path}&difference={kind}").json
+
+        assert {each["difference"] for each in found["items"]} <= {kind}
+        assert found["total_count"] == found["counts"][kind.replace("-", "_")]
+        assert found["counts"] == viewer.get(path).json["counts"]
+
+
 @pytest.mark.parametrize(
     ("days", "expected"),
     [(3, [("bash", "newer"), ("mc", "only-there")]), (1.5, [("mc", "only-there")]), (0.5, [])],

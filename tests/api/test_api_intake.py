@@ -102,6 +102,10 @@ def test_a_kept_report_can_be_read(ask: Client, database: Database) -> None:
     assert answer.json["report"] == {"hostname": "web1"}
     assert ask("viewer").get(f"/api/v1/receipts/{number}/report").status_code == 403
     assert ask("viewer").get(f"/api/v1/receipts/{number}").json["kept"] is True
+    other = add_receipt(database)
+    for kept, expected in (("true", number), ("false", other)):
+        found = ask("viewer").get(f"/api/v1/receipts?kept={kept}").json["items"]
+        assert [each["id"] for each in found] == [str(expected)]
 
 
 def test_processing_again_asks_the_engine(

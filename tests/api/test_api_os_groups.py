@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from patchbay_shared.db import Database
-from patchbay_shared.tables import host, lifecycle
+from patchbay_shared.tables import group_repository_set, host, lifecycle
 from sqlalchemy import insert, text, update
 
 ROCKY = {"os": "Rocky Linux 9.5 (Blue Onyx)", "arch": "x86_64"}
@@ -151,6 +151,23 @@ def test_a_host_says_by_which_repositories_it_is_judged(
         ("group", True)
     ] * 4
     assert operator.get(f"/api/v1/hosts/{web}").json["repository_count"] == 3
+
+
+def test_the_hosts_that_a_group_judges_are_found(operator: FlaskClient, fleet: Any, database: Database) -> None:
+    """As many as its page says."""
+    number = operator.post("/api/v1/os-groups", json={"name": "Debian 12"}).json["id"]
+    with database.transaction() as connection:  # as the engine does once it has looked
+        used = connection.scalar(text("SELECT repository_set_id FROM host WHERE hostname LIKE 'web-01%'"))
+        connection.execute(
+            insert(group_repository_set).values(own_set_id=used, group_id=number, generation=1, set_id=used)
+        )
+        web = host.c.id == fleet.hosts["web-02.example.com"]
+        connection.execute(update(host).where(web).values(group_repository_set_id=used))
+
+    found = operator.get("/api/v1/hosts", query_string={"query": 'judged-by:"debian 12"'}).json
+
+    assert [each["hostname"] for each in found["items"]] == ["web-02.example.com"]
+    assert operator.get(f"/api/v1/os-groups/{number}").json["judged_host_count"] == 1
 
 
 def test_a_choice_for_a_host_is_taken_back_with_null(operator: FlaskClient, fleet: Any) -> None:

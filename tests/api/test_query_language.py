@@ -108,6 +108,8 @@ FOUND = {
     "update:docker-ce": [],
     "orphaned:internal-*": ["web-01"],
     "orphaned:curl": [],
+    "job:0d9f0f0e-6a0b-4c1c-8f57-3c1f6f0b7c11": [],
+    "judged-by:debian-12": [],
     "advisory:DSA-5901-1": ["build-arm", "mail", "web-01", "web-02"],
     "advisory:DSA-59*": ["build-arm", "mail", "web-01", "web-02"],
     "cve:cve-2026-0001": ["db-01", "mail", "new", "web-02"],

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from memory_bus import memory_bus
 from patchbay_api.app import make_app
-from patchbay_shared.bus import Bus
 from patchbay_shared.db import Database
 from patchbay_shared.service import Context
 from patchbay_shared.settings import settings_from
@@ -123,7 +123,7 @@ def serve() -> Iterator[Callable[[Any], str]]:
 @pytest.fixture
 def api_url(database: Database, database_of: Callable[[str | None], Database], serve: Callable[[Any], str]) -> str:
     """Where a real API answers."""
-    return serve(make_app(Context(settings_from({}, secret_key=SECRET_KEY), database_of("api"), Bus("memory://"))))
+    return serve(make_app(Context(settings_from({}, secret_key=SECRET_KEY), database_of("api"), memory_bus())))
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def test_the_most_urgent_hosts_lead_to_what_makes_them_urgent(
     path = f"/hosts/{fleet.hosts['new.example.com']}"
 
     assert re.findall(r">([a-z0-9-]+)\.example\.com<", card)[0] == "new"
-    assert f'href="{path}?tab=cves&amp;only=exploited"' in card
+    assert f'href="{path}?tab=cves&amp;state=exposed&amp;only=exploited"' in card
     assert f'href="{path}?tab=cves&amp;only=overdue"' in card
     assert 'href="/hosts?sort=-urgency"' in card
     assert admin.get(f"{path}?tab=cves&only=exploited").status_code == 200

@@ -88,6 +88,7 @@ class ExceptionQuery(PageQuery):
 
     state = fields.String(validate=validate.OneOf(STATES))
     subject = text_field("Exactly this CVE, advisory or package.")
+    scope = fields.String(validate=validate.OneOf(SCOPES), metadata={"description": "Only of this scope."})
     host_id = fields.UUID(metadata={"description": "Those in whose scope this host is."})
 
 
@@ -97,6 +98,8 @@ class ExceptionQuery(PageQuery):
 def list_exceptions(query: dict[str, Any]) -> Page:
     """List exceptions, the newest first."""
     statement = store.exceptions(state=query.get("state"), subject=query.get("subject"), host_id=query.get("host_id"))
+    if query.get("scope"):
+        statement = statement.where(risk_exception.c.scope == query["scope"])
     with context().database.transaction() as connection:
         return fetch_page(
             connection,

@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from marshmallow import Schema, ValidationError, fields, validates_schema
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 from patchbay_shared.tables import package_event
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, select, true
 from werkzeug.exceptions import UnprocessableEntity
 
 from patchbay_api.conventions.lists import WholeList
@@ -59,6 +59,9 @@ class DiffQuery(PageQuery):
 
     with_ = fields.UUID(data_key="with", metadata={"description": "Another host."})
     at = fields.AwareDateTime(metadata={"description": "This host as it was then."})
+    difference = fields.String(
+        validate=validate.OneOf(store.DIFFERENCES), metadata={"description": "Only differences of this kind."}
+    )
 
     @validates_schema
     def one_of_both(self, data: dict[str, Any], **_: Any) -> None:
@@ -161,9 +164,10 @@ def diff_host(query: dict[str, Any], host_id: UUID) -> dict[str, Any]:
         else:
             there = _at(connection, found, here, query["at"])
         compared = store.difference(here, there)
+        wanted = store.differing(compared, query["difference"]) if "difference" in query else true()
         page = fetch_page(
             connection,
-            select(compared),
+            select(compared).where(wanted),
             [Key(compared.c[name], str) for name in ("name", "arch", "type")],
             sort="name",
             limit=query["limit"],

@@ -16,6 +16,7 @@ from patchbay_api.resource import Resource, context
 
 receipts = Resource("receipts", "What became of a report.")
 
+_KEPT = select(report_body.c.receipt_id).where(report_body.c.receipt_id == receipt.c.id).exists()
 STATES = ["evaluated", "stored", "superseded", "refused"]
 
 
@@ -23,6 +24,7 @@ class ReceiptQuery(PageQuery):
     """Which receipts; the newest come first."""
 
     state = fields.String(validate=validate.OneOf(STATES), metadata={"description": "Only this state."})
+    kept = fields.Boolean(metadata={"description": "Whether the report is kept as it arrived."})
 
 
 class AnyReceiptQuery(ReceiptQuery):
@@ -129,7 +131,6 @@ def _not_kept(receipt_id: UUID) -> NoReturn:
 
 
 def _receipts() -> Select[Any]:
-    kept = select(report_body.c.receipt_id).where(report_body.c.receipt_id == receipt.c.id).exists()
     enrolled = (
         select(host_credential.c.hostname)
         .where(host_credential.c.host_id == receipt.c.host_id)
@@ -139,7 +140,7 @@ def _receipts() -> Select[Any]:
     )
     return select(
         receipt,
-        kept.label("kept"),
+        _KEPT.label("kept"),
         func.coalesce(host.c.hostname, enrolled).label("hostname"),
         host.c.id.is_not(None).label("host_known"),
     ).select_from(receipt.outerjoin(host, host.c.id == receipt.c.host_id))
@@ -151,6 +152,8 @@ def _page(query: dict[str, Any], host_id: UUID | None) -> Page:
         statement = statement.where(receipt.c.host_id == host_id)
     if query.get("state"):
         statement = statement.where(receipt.c.state == query["state"])
+    if "kept" in query:
+        statement = statement.where(_KEPT if query["kept"] else ~_KEPT)
     with context().database.transaction() as connection:
         return fetch_page(
             connection,

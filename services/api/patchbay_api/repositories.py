@@ -36,6 +36,7 @@ class RepositoryQuery(PageQuery):
     overdue = fields.Boolean(metadata={"description": "Whether it should have been looked at an hour ago."})
     syncing = fields.Boolean(metadata={"description": "Whether it is being crawled at this moment."})
     package = text_field("Offers a package of this name.")
+    job = fields.UUID(metadata={"description": "This job asked for it to be crawled."})
     linked_to = fields.UUID(metadata={"description": "The crawls of this repository serve it."})
     q = text_field("Part of the name or the URL.")
 
@@ -143,6 +144,8 @@ def list_repositories(query: dict[str, Any]) -> Page:
         statement = statement.where(store.syncing if query["syncing"] else ~store.syncing)
     if query.get("package"):
         statement = statement.where(store.offers(query["package"]))
+    if "job" in query:
+        statement = statement.where(store.asked_by(query["job"]))
     if "linked_to" in query:
         statement = statement.where(repository.c.linked_to == query["linked_to"])
     if query.get("q"):

@@ -1,6 +1,8 @@
 """How facts become words, colours and links; pure but for the clock."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -73,11 +75,12 @@ RESTART_RULES = {
 
 
 class Pill(NamedTuple):
-    """One honest statement: its colour, the words, and what it rests on."""
+    """One honest statement: its colour, the words, what it rests on, and where on the host's page that is."""
 
     colour: str
     text: str
     reason: str
+    leads: Mapping[str, str] = MappingProxyType({})
 
 
 def ago(text: str | None, now: datetime | None = None) -> str:
@@ -231,9 +234,18 @@ def advisory_url(advisory: str) -> str | None:
 
 def host_pills(host: dict[str, Any]) -> list[Pill]:
     """Freshness, updates, restart, repositories and second opinion of a host, each with the reason."""
-    second = [_opinion(host)] if host["difference_count"] is not None else []
-    ended = [_ended(host["support"])] if (host.get("support") or {}).get("ended") else []
-    return [_fresh(host), _updates(host), _restart(host), _repositories(host), *ended, *second]
+    updates = {"show": "security"} if host["security"] else {} if host["updates"] else {"show": "all"}
+    found = [
+        (_fresh(host), {"tab": "reports"}),
+        (_updates(host), updates),
+        (_restart(host), {"tab": "facts"}),
+        (_repositories(host), {"tab": "repositories"}),
+    ]
+    if (host.get("support") or {}).get("ended"):
+        found.append((_ended(host["support"]), {"tab": "facts"}))
+    if host["difference_count"] is not None:
+        found.append((_opinion(host), {"_anchor": "opinions"}))
+    return [pill._replace(leads=leads) for pill, leads in found]
 
 
 def _fresh(host: dict[str, Any]) -> Pill:

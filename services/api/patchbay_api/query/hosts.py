@@ -5,10 +5,13 @@ from uuid import UUID
 
 from patchbay_shared.tables import (
     evaluation,
+    group_repository_set,
     host,
     host_group,
     host_label,
+    job,
     lifecycle,
+    os_group,
     package,
     package_set,
     reboot_verdict,
@@ -200,6 +203,23 @@ def _repository_id(term: Term) -> Condition:
     return any_of(term, one)
 
 
+def _job(term: Term) -> Condition:
+    def one(value: Value) -> Condition:
+        try:
+            wanted = UUID(value.text)
+        except ValueError:
+            raise value.invalid(f"{value.text!r} is no id; the page of a job has it in its address.") from None
+        return host.c.id.in_(select(func.unnest(job.c.subject_ids)).where(job.c.id == wanted))
+
+    return any_of(term, one)
+
+
+def _judged_by(term: Term) -> Condition:
+    """By the repositories of a group of operating systems in place of its own."""
+    sets = select(group_repository_set.c.set_id).join(os_group, os_group.c.id == group_repository_set.c.group_id)
+    return host.c.group_repository_set_id.in_(sets.where(word_in(os_group.c.name)(term)))
+
+
 def _notes(term: Term) -> Condition:
     return host.c.id.in_(select(host_label.c.host_id).where(text_in(host_label.c.notes)(term)))
 
@@ -281,6 +301,8 @@ HOSTS = Vocabulary(
         Field("tag", WORD, "A tag, reported or set by operators; as it is written.", "tag:web", _tag, ("tags",),
               known=lambda: select(labels.tags().subquery().c.name.label("value"))),
         Field("group", WORD, "The group.", "group:lab", _group, known=lambda: _values(host_group.c.name)),
+        Field("job", WORD, "What was asked for many hosts at once, by the id of the job, was asked for it.",
+              "job:0d9f0f0e-6a0b-4c1c-8f57-3c1f6f0b7c11", _job),
         Field("notes", TEXT, "What operators have written down.", "notes:reboot", _notes),
         Field("updates", NUMBER, "Outstanding updates.", "updates>=50", number_in(store.updates)),
         Field("security", NUMBER, "Outstanding security updates.", "security>0", number_in(store.security)),
@@ -351,6 +373,8 @@ HOSTS = Vocabulary(
               ("repo",), known=lambda: _values(repository.c.name)),
         Field("repositories", NUMBER, "Repositories that it is judged by: its own, or those of its group.",
               "repositories=0", number_in(_judging_count)),
+        Field("judged-by", WORD, "The group of operating systems by whose repositories it is judged.",
+              "judged-by:debian-12", _judged_by, known=lambda: _values(os_group.c.name)),
         Field("repository-id", WORD, "The id of an enabled repository of its own.",
               "repository-id:5f0c1c0e-6f0a-5d0e-9d0e-0c5f3a0b7c11", _repository_id),
     ),

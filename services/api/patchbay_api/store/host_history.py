@@ -7,6 +7,7 @@ from uuid import UUID
 
 from patchbay_shared.tables import package_event, package_set
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     FromClause,
     Integer,
@@ -82,14 +83,25 @@ def difference(here: Collection[int], there: Collection[int]) -> FromClause:
     ).subquery("difference")
 
 
+DIFFERENCES = ("only-here", "only-there", "newer", "older", "other")
+
+
+def differing(found: FromClause, kind: str) -> ColumnElement[bool]:
+    """The condition on a `difference` that it is of one of the kinds in `DIFFERENCES`, as seen from here."""
+    here, there = found.c.here_key, found.c.there_key
+    return {
+        "only-here": there.is_(None),
+        "only-there": here.is_(None),
+        "newer": here > there,
+        "older": here < there,
+        "other": here == there,
+    }[kind]
+
+
 def difference_counts(connection: Connection, found: FromClause) -> dict[str, int]:
     """How many packages of a `difference` are only here, only there, newer here, and so on."""
-    here, there = found.c.here_key, found.c.there_key
     counts = {
-        "only_here": func.count().filter(there.is_(None)),
-        "only_there": func.count().filter(here.is_(None)),
-        "newer": func.count().filter(here > there),
-        "older": func.count().filter(here < there),
+        name.replace("-", "_"): func.count().filter(differing(found, name)) for name in DIFFERENCES if name != "other"
     }
     row = connection.execute(select(*(count.label(name) for name, count in counts.items())).select_from(found))
     return dict(row.mappings().one())

@@ -8,6 +8,7 @@ from uuid import UUID
 from patchbay_shared.tables import (
     available_package,
     host,
+    job,
     mirror,
     repository,
     repository_index,
@@ -82,6 +83,11 @@ def offers(name: str) -> ColumnElement[bool]:
     table, index = available_package.c, repository_index.c
     holding = select(index.repository_id).join(available_package, table.index_id == index.id)
     return repository.c.id.in_(holding.where(table.name == name))
+
+
+def asked_by(job_id: UUID) -> ColumnElement[bool]:
+    """A job over many hosts asked for it to be crawled."""
+    return repository.c.id.in_(select(func.unnest(job.c.subject_ids)).where(job.c.id == job_id))
 
 
 def packages_of(repository_id: UUID) -> Select[Any]:

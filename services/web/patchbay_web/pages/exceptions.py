@@ -1,6 +1,7 @@
 """Exceptions: what was waived, for whom, until when and why; and until when CVEs have to be fixed."""
 
 from typing import Any
+from uuid import UUID
 
 from flask import Blueprint, abort, render_template, request, url_for
 from werkzeug.wrappers import Response
@@ -13,6 +14,7 @@ pages = Blueprint("exceptions", __name__)
 PAGE_LENGTH = 50
 STATES = {"active": ("Active", "green"), "expired": ("Expired", "orange"), "ended": ("Ended", "secondary")}
 KINDS = {"cve": "CVE", "advisory": "Advisory", "package": "Package"}
+SCOPES = {"host": "for one host", "tag": "for a tag", "group": "for a group"}
 SEVERITIES = ("exploited", "critical", "high", "medium", "low")
 
 
@@ -79,14 +81,32 @@ def _page(failure: str = "") -> str:
     state = request.args.get("state", "active")
     if state not in {"all", *STATES}:
         abort(404)
+    host_id, subject = request.args.get("host", type=UUID), request.args.get("about") or None
+    scope = request.args.get("only")
     found = api().get(
         "/exceptions",
         token(),
         state=None if state == "all" else state,
+        host_id=host_id,
+        subject=subject,
+        scope=scope if scope in SCOPES else None,
         cursor=request.args.get("cursor"),
         limit=PAGE_LENGTH,
     )
-    return render_template("exceptions.html", found=found, state=state, states=STATES, kinds=KINDS, failure=failure)
+    narrowed = {
+        "host": host_id and api().get(f"/hosts/{host_id}", token())["hostname"],
+        "about": subject,
+        "only": SCOPES.get(scope or ""),
+    }
+    return render_template(
+        "exceptions.html",
+        found=found,
+        state=state,
+        states=STATES,
+        kinds=KINDS,
+        narrowed={name: words for name, words in narrowed.items() if words},
+        failure=failure,
+    )
 
 
 def _policies(failure: str = "") -> str:

@@ -69,13 +69,25 @@ def export() -> Response:
 def jobs() -> str:
     """What was asked for many hosts, the newest first."""
     found = api().get("/jobs", token(), cursor=request.args.get("cursor"), limit=PAGE_LENGTH)
-    return render_template("jobs.html", found=found, actions=JOBS)
+    items = [{**each, **_subjects(each)} for each in found["items"]]
+    return render_template("jobs.html", found={**found, "items": items}, actions=JOBS)
 
 
 @pages.get("/jobs/<uuid:job_id>")
 def job(job_id: UUID) -> str:
     """One job: how far it is."""
-    return render_template("job.html", job=api().get(f"/jobs/{job_id}", token()), actions=JOBS)
+    found = api().get(f"/jobs/{job_id}", token())
+    return render_template("job.html", job=found, actions=JOBS, **_subjects(found))
+
+
+def _subjects(job: dict[str, Any]) -> dict[str, Any]:
+    """What a job is about, one and several, and their list; hosts that go, or are merged, have none."""
+    if job["action"] == "refresh":
+        target = url_for("repositories.index", job=job["id"])
+        return {"things": ("repository", "repositories"), "target": target}
+    gone = job["action"] in {"delete", "merge"}
+    target = "" if gone else url_for("hosts.index", query=f"job:{job['id']}")
+    return {"things": ("host", "hosts"), "target": target}
 
 
 def _form(query: str, failure: str = "") -> str:

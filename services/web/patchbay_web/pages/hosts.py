@@ -247,8 +247,8 @@ def _content(host: dict[str, Any], tab: str) -> dict[str, Any]:
 
 
 def _cves(path: str, query: dict[str, Any]) -> dict[str, Any]:
-    shown = request.args.get("state")
-    if shown not in {None, *presentation.CVE_STATES}:
+    shown, states = request.args.get("state"), {"exposed": presentation.EXPOSED} | presentation.CVE_STATES
+    if shown not in {None, *states}:
         abort(404)
     only = request.args.get("only")
     if only not in {None, *ONLY_CVES}:
@@ -259,14 +259,15 @@ def _cves(path: str, query: dict[str, Any]) -> dict[str, Any]:
         "shown": shown,
         "only": only,
         "only_cves": ONLY_CVES,
-        "states": presentation.CVE_STATES,
+        "states": states,
     }
 
 
 def _compared(host: dict[str, Any]) -> dict[str, Any]:
     """The host beside another one, or beside itself at another time; a mistake is said, not an error page."""
     name, at = request.args.get("host", "").strip(), request.args.get("at", "").strip()
-    shown: dict[str, Any] = {"found": None, "other": None, "at": at, "failure": ""}
+    difference = request.args.get("difference") or None
+    shown: dict[str, Any] = {"found": None, "other": None, "at": at, "failure": "", "difference": difference}
     if name:
         candidates = api().get("/hosts", token(), q=name, limit=PAGE_LENGTH)["items"]
         exact = [each for each in candidates if each["hostname"] == name] or candidates
@@ -281,7 +282,8 @@ def _compared(host: dict[str, Any]) -> dict[str, Any]:
         return shown
     path = f"/hosts/{host['id']}/diff"
     try:
-        found = api().get(path, token(), **wanted, cursor=request.args.get("cursor"), limit=PAGE_LENGTH)
+        page = {"cursor": request.args.get("cursor"), "limit": PAGE_LENGTH}
+        found = api().get(path, token(), **wanted, difference=difference, **page)
     except Refused as exc:
         if exc.status != 422:
             raise
@@ -291,12 +293,13 @@ def _compared(host: dict[str, Any]) -> dict[str, Any]:
 
 def _reports(host: dict[str, Any]) -> dict[str, Any]:
     shown = request.args.get("show", "all")
-    if shown != "all" and shown not in presentation.RECEIPT_STATES:
+    if shown not in {"all", "kept", *presentation.RECEIPT_STATES}:
         abort(404)
     found = api().get(
         f"/hosts/{host['id']}/receipts",
         token(),
-        state=None if shown == "all" else shown,
+        state=shown if shown in presentation.RECEIPT_STATES else None,
+        kept=True if shown == "kept" else None,
         cursor=request.args.get("cursor"),
         limit=PAGE_LENGTH,
     )

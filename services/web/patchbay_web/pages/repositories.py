@@ -35,6 +35,7 @@ def index() -> str:
     shown = request.args.get("show", "all")
     if shown not in {"all", *RARE, *presentation.REPOSITORY_STATES}:
         abort(404)
+    job_id = request.args.get("job", type=UUID)
     package, leader_id = request.args.get("package") or None, request.args.get("leader", type=UUID)
     found = api().get(
         "/repositories",
@@ -45,6 +46,7 @@ def index() -> str:
         syncing=True if shown == "syncing" else None,
         package=package,
         linked_to=leader_id,
+        job=job_id,
         q=request.args.get("q") or None,
         cursor=request.args.get("cursor"),
         limit=PAGE_LENGTH,
@@ -55,6 +57,7 @@ def index() -> str:
         shown=shown,
         rare=RARE,
         package=package,
+        job=job_id,
         leader=api().get(f"/repositories/{leader_id}", token()) if leader_id else None,
         states=presentation.REPOSITORY_STATES,
         proposals=_proposals() if may_operate() else [],
