@@ -2410,6 +2410,12 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE, "patchbay-agent: %s\n" % message)
 
 
+def minutes(text: str) -> int:
+    if not re.match(r"[0-9]{1,4}$", text) or not 5 <= int(text) <= 1440:
+        raise argparse.ArgumentTypeError("%r is no number of minutes from 5 to 1440" % text)
+    return int(text)
+
+
 def parser() -> Parser:
     env = os.environ.get
     made = Parser(
@@ -2418,37 +2424,83 @@ def parser() -> Parser:
         epilog="Exit codes: 0 delivered, 1 kept for later, 2 refused, 3 cannot collect or local error, 64 usage.",
     )
     made.add_argument(
-        "command", nargs="?", default="report", choices=("report", "enrol", "rotate", "install", "uninstall")
+        "command",
+        nargs="?",
+        default="report",
+        choices=("report", "enrol", "rotate", "install", "uninstall"),
+        metavar="COMMAND",
+        help="report (without a command): send what changed; enrol: get this host a token of its own, with --server"
+        " and --token; rotate: get another token; install, uninstall: this program, its schedule and its hooks",
     )
     made.add_argument("--print", action="store_true", dest="print_only", help="print the report, send nothing")
     made.add_argument("--version", action="version", version="patchbay-agent " + VERSION)
     made.add_argument("--quiet", action="store_true", help="print only what went wrong")
-    made.add_argument("--config", default=env("PATCHBAY_CONFIG", "/etc/patchbay/agent.conf"))
-    made.add_argument("--token-file", default=env("PATCHBAY_TOKEN_FILE", ""), help="default: token beside the config")
-    made.add_argument("--state-dir", default=env("PATCHBAY_STATE_DIR", "/var/lib/patchbay-agent"))
+    made.add_argument(
+        "--config",
+        default=env("PATCHBAY_CONFIG", "/etc/patchbay/agent.conf"),
+        metavar="FILE",
+        help="settings, default %(default)s",
+    )
+    made.add_argument(
+        "--token-file",
+        default=env("PATCHBAY_TOKEN_FILE", ""),
+        metavar="FILE",
+        help="this host's token; default: the file token beside the settings",
+    )
+    made.add_argument(
+        "--state-dir",
+        default=env("PATCHBAY_STATE_DIR", "/var/lib/patchbay-agent"),
+        metavar="DIR",
+        help="reports that are still to be sent, default %(default)s",
+    )
     host = made.add_argument_group("what is collected")
-    host.add_argument("--root", default="/", help="collect the host whose root directory this is")
-    host.add_argument("--package-manager", choices=sorted(COLLECTORS), default="", help="default: what is there")
-    host.add_argument("--hostname", default=env("PATCHBAY_HOSTNAME", ""))
-    host.add_argument("--tags", default=env("PATCHBAY_TAGS", ""), help="comma-separated")
+    host.add_argument("--root", default="/", metavar="DIR", help="collect the host whose root directory this is")
+    host.add_argument(
+        "--package-manager",
+        choices=sorted(COLLECTORS),
+        default="",
+        metavar="NAME",
+        help="%s; default: the one that is there" % ", ".join(sorted(COLLECTORS)),
+    )
+    host.add_argument(
+        "--hostname",
+        default=env("PATCHBAY_HOSTNAME", ""),
+        metavar="NAME",
+        help="report under this name in place of the system's",
+    )
+    host.add_argument(
+        "--tags", default=env("PATCHBAY_TAGS", ""), help="tags of this host in Patchbay, with commas between them"
+    )
     host.add_argument("--no-updates", action="store_true", help="do not ask the package manager for its own list")
     server = made.add_argument_group("server")
-    server.add_argument("--server", default=env("PATCHBAY_SERVER", ""), help="URL of Patchbay")
-    server.add_argument("--token", default=env("PATCHBAY_ENROL_TOKEN", ""), help="enrolment token (enrol)")
-    server.add_argument("--ca-file", default=env("PATCHBAY_CA_FILE", ""), help="CA certificates to trust instead")
-    server.add_argument("--proxy", default=env("PATCHBAY_PROXY", ""), help="URL, or `none`; default: environment")
+    server.add_argument("--server", default=env("PATCHBAY_SERVER", ""), metavar="URL", help="where Patchbay is")
+    server.add_argument("--token", default=env("PATCHBAY_ENROL_TOKEN", ""), help="enrolment token (for enrol)")
+    server.add_argument(
+        "--ca-file",
+        default=env("PATCHBAY_CA_FILE", ""),
+        metavar="FILE",
+        help="certificates of authorities (PEM) to trust in place of the system's",
+    )
+    server.add_argument(
+        "--proxy",
+        default=env("PATCHBAY_PROXY", ""),
+        metavar="URL",
+        help="HTTP proxy, or none; default: that of the environment",
+    )
     run = made.add_argument_group("report")
     run.add_argument(
         "--wait", action="store_true", help="try three times, as the server's Retry-After says, before giving up"
     )
-    run.add_argument("--full", action="store_true", help="send what the server has already, too")
+    run.add_argument("--full", action="store_true", help="send everything, also what the server has already")
     run.add_argument("--background", action="store_true", help="return at once, report a little later (hooks)")
-    run.add_argument("--queued", action="store_true", help="what --background does, in the foreground")
+    run.add_argument("--queued", action="store_true", help="what --background does, but in the foreground")
     run.add_argument("--delay", type=float, default=20.0, metavar="SECONDS", help="of --background, default 20")
     place = made.add_argument_group("install and uninstall")
-    place.add_argument("--every", type=int, default=60, metavar="MINUTES", help="default 60")
+    place.add_argument(
+        "--every", type=minutes, default=60, metavar="MINUTES", help="how often to report: 5 to 1440, default 60"
+    )
     place.add_argument("--no-timer", action="store_true", help="install no schedule")
-    place.add_argument("--purge", action="store_true", help="uninstall: also settings, token and kept reports")
+    place.add_argument("--purge", action="store_true", help="uninstall also settings, token and kept reports")
     return made
 
 
@@ -2549,7 +2601,7 @@ def run(arguments: argparse.Namespace) -> int:
             print("the host has a new token")
         return DELIVERED
     if arguments.command == "install":
-        for path in install(host, minutes=max(5, arguments.every), timer=not arguments.no_timer):
+        for path in install(host, minutes=arguments.every, timer=not arguments.no_timer):
             if not arguments.quiet:
                 print("wrote " + host.path(path))
         return DELIVERED

@@ -28,6 +28,7 @@ from patchbay_shared.settings import Settings
 from patchbay_shared.tables import metadata
 from sqlalchemy import Date, DateTime, Table, text
 
+from patchbay.commands.remote import unanswered
 from patchbay.demo_distributions import DISTRIBUTIONS, ROLES, Distribution
 from patchbay.standalone import DATABASE
 
@@ -147,6 +148,10 @@ class Server:
         self._enrolment_token = enrolment_token
         self._session = requests.Session()
 
+    def reach(self) -> None:
+        """Raises StartupError if nothing answers there."""
+        self._asked("GET", "/healthz", "", b"")
+
     def enrol(self, host: Host) -> None:
         """Get the host a token of its own. Raises StartupError with what the server says."""
         report = host.report()
@@ -158,17 +163,20 @@ class Server:
         self._post("/api/v1/reports", host.token, msgspec.json.encode(host.report()))
 
     def _post(self, path: str, token: str, body: bytes) -> dict[str, str]:
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        try:
-            answer = self._session.post(self._url + path, data=body, headers=headers, timeout=TIMEOUT_SECONDS)
-        except requests.RequestException as exc:
-            raise StartupError(
-                f"{self._url} did not answer ({type(exc).__name__}); is `patchbay up` running?"
-            ) from exc
+        answer = self._asked("POST", path, token, body)
         if not answer.ok:
             raise StartupError(f"{self._url}{path} answered {answer.status_code}: {answer.text[:300]}")
         decoded: dict[str, str] = answer.json()
         return decoded
+
+    def _asked(self, method: str, path: str, token: str, body: bytes) -> requests.Response:
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        try:
+            return self._session.request(
+                method, self._url + path, data=body, headers=headers, timeout=TIMEOUT_SECONDS
+            )
+        except requests.RequestException as exc:
+            raise StartupError(unanswered(self._url, exc, option="--server")) from exc
 
 
 def live(fleet: Sequence[Host], server: Server, *, days: int, pass_a_day: Callable[[], None]) -> Iterator[int]:

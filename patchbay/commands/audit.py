@@ -11,19 +11,34 @@ from patchbay_shared.settings import settings_from
 from patchbay.commands.services import api_database
 
 
-@click.group()
+def _known(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[int, bytes] | None:
+    if text is None:
+        return None
+    number, _, digest = text.partition(":")
+    try:
+        return int(number), bytes.fromhex(digest)
+    except ValueError:
+        raise click.BadParameter("as an earlier run printed it: NUMBER:HASH") from None
+
+
+@click.group(short_help="Check or copy the record of who did what.")
 def audit() -> None:
-    """Who did what: whether the record is whole, and a copy of it (of PATCHBAY_DATABASE_URL)."""
+    """Check or copy the record of who did what, in the database of PATCHBAY_DATABASE_URL."""
 
 
-@audit.command()
-@click.option("--known", metavar="ID:HASH", help="What an earlier run printed: that event must still be there.")
-def verify(known: str | None) -> None:
+@audit.command(short_help="Check that no event was changed, removed or put in.")
+@click.option(
+    "--known",
+    metavar="ID:HASH",
+    callback=_known,
+    help="What an earlier run printed: that event must still be there.",
+)
+def verify(known: tuple[int, bytes] | None) -> None:
     """Compute the chain of all events anew; exit code 1 if an event was changed, removed or put in."""
     from patchbay_api.store import audit as store  # noqa: PLC0415  (keeps `patchbay --help` quick)
 
     with api_database(settings_from()) as database, database.transaction() as connection:
-        found = store.verify(connection, known=_known(known))
+        found = store.verify(connection, known=known)
     click.echo(f"{found.count} events hold together; the last one is {found.last_id}:{found.last_hash.hex()}")
     if found.complaint:
         click.echo(f"The chain is broken: {found.complaint}", err=True)
@@ -31,7 +46,14 @@ def verify(known: str | None) -> None:
 
 
 @audit.command()
-@click.option("--format", "kind", type=click.Choice(["ndjson", "csv"]), default="ndjson", show_default=True)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["ndjson", "csv"]),
+    default="ndjson",
+    show_default=True,
+    help="A JSON object a line, or CSV.",
+)
 def export(kind: str) -> None:
     """Print every event, the oldest first."""
     from patchbay_api.audit import shown  # noqa: PLC0415
@@ -58,16 +80,6 @@ def _plain(event: dict[str, Any]) -> dict[str, Any]:
 def _cell(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str("" if value is None else value)
     return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text  # no formula for a spreadsheet
-
-
-def _known(text: str | None) -> tuple[int, bytes] | None:
-    if text is None:
-        return None
-    number, _, digest = text.partition(":")
-    try:
-        return int(number), bytes.fromhex(digest)
-    except ValueError:
-        raise click.BadParameter("as an earlier run printed it: NUMBER:HASH", param_hint="--known") from None
 
 
 COMMANDS = (audit,)

@@ -8,17 +8,20 @@ from patchbay_shared.settings import settings_from
 
 MOST_AT_ONCE = 10_000
 _ids = click.argument("ids", nargs=-1, type=click.IntRange(1), metavar="[ID]...")
-_kind = click.option("--kind", help="Every message of this kind, as report.received.")
+_kind = click.option("--kind", help="Every message of this kind, such as report.received, in place of ids.")
 
 
-@click.group("dead-letters")
+@click.group("dead-letters", short_help="See, replay or discard messages that no service could handle.")
 def dead_letters() -> None:
-    """Messages that no service could handle (of RabbitMQ; `patchbay up` has them in its API)."""
+    """See, replay or discard messages that no service could handle.
+
+    They are those of the services at PATCHBAY_DATABASE_URL and PATCHBAY_BUS_URL; `patchbay up` has its own on a page.
+    """
 
 
 @dead_letters.command("list")
-@click.option("--kind", help="Only messages of this kind.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@click.option("--kind", help="Only messages of this kind, such as report.received.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many.")
 def list_letters(kind: str | None, limit: int) -> None:
     """Print the messages, the newest first."""
     rows = _rows(
@@ -50,7 +53,7 @@ def show(letter_id: int) -> None:
 @_ids
 @_kind
 def replay(ids: tuple[int, ...], kind: str | None) -> None:
-    """Put messages back on the bus."""
+    """Put messages back on the bus, to be handled again."""
     _ask("replay", ids, kind)
 
 
@@ -58,7 +61,7 @@ def replay(ids: tuple[int, ...], kind: str | None) -> None:
 @_ids
 @_kind
 def discard(ids: tuple[int, ...], kind: str | None) -> None:
-    """Forget messages."""
+    """Delete messages for good."""
     _ask("discard", ids, kind)
 
 
@@ -68,7 +71,7 @@ def _ask(action: Literal["replay", "discard"], ids: tuple[int, ...], kind: str |
     from patchbay_shared.messages import DEAD_LETTERS_REQUESTED, DeadLettersRequested  # noqa: PLC0415
 
     if bool(ids) == bool(kind):
-        raise click.UsageError("Name either ids or a kind.")
+        raise click.UsageError("Name either ids or --kind; `patchbay dead-letters list` shows both.")
     settings = settings_from()
     if settings.bus_url.startswith("memory"):
         raise StartupError("PATCHBAY_BUS_URL is not set; for `patchbay up`, POST /api/v1/dead-letters/replay.")
@@ -78,11 +81,13 @@ def _ask(action: Literal["replay", "discard"], ids: tuple[int, ...], kind: str |
         kind=kind,
         limit=MOST_AT_ONCE,
     )
-    if rows:
+    if not rows:
+        click.echo("There is no such dead letter; `patchbay dead-letters list` shows those that there are.")
+    else:
         bus = Bus(settings.bus_url, timeout_seconds=settings.publish_timeout_seconds)
         body = DeadLettersRequested(action=action, ids=[row.id for row in rows])
         bus.publish(DEAD_LETTERS_REQUESTED, msgspec.json.encode(body))
-    click.echo(f"Asked the update-engine to {action} {len(rows)} of them.")
+        click.echo(f"Asked the update-engine to {action} {len(rows)} dead letter{'s' if len(rows) != 1 else ''}.")
 
 
 def _rows(query: str, **values: Any) -> list[Any]:

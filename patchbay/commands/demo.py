@@ -11,9 +11,13 @@ if TYPE_CHECKING:
     from patchbay_shared.settings import Settings
 
 
-@click.command()
-@click.option("--hosts", "count", type=click.IntRange(1, 100_000), default=200, show_default=True, help="How many.")
-@click.option("--days", type=click.IntRange(1, 400), default=30, show_default=True, help="How long they have lived.")
+@click.command(short_help="Fill a running Patchbay with a made-up fleet.")
+@click.option(
+    "--hosts", "count", type=click.IntRange(1, 100_000), default=200, show_default=True, help="How many hosts."
+)
+@click.option(
+    "--days", type=click.IntRange(1, 400), default=30, show_default=True, help="How long they have reported."
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed makes the same fleet.")
 @click.option("--server", help="URL of Patchbay; default: PATCHBAY_PUBLIC_URL or http://LISTEN:PORT.")
 @click.option(
@@ -22,7 +26,9 @@ if TYPE_CHECKING:
     default="",
     help="An enrolment token; default: the one that `patchbay up` keeps in its data folder.",
 )
-@click.option("--data-dir", type=click.Path(file_okay=False), help="Data folder of `patchbay up`.")
+@click.option(
+    "--data-dir", type=click.Path(file_okay=False), help="Data folder of `patchbay up`; also PATCHBAY_DATA_DIR."
+)
 def demo(count: int, days: int, seed: int, server: str | None, token: str, data_dir: str | None) -> None:
     """Let a made-up fleet of real packages report to a running Patchbay.
 
@@ -36,6 +42,7 @@ def demo(count: int, days: int, seed: int, server: str | None, token: str, data_
 
     settings = settings_from(**_folder(data_dir))
     target = fleets.Server(server or settings.base_url, token or _kept_token(settings))
+    target.reach()
     click.echo("Reading the distributions' repositories …")
     fleet = fleets.make_fleet(count, Snapshots(open_fetch()), days=days, seed=seed, announce=click.echo)
     if days == 1:

@@ -5,11 +5,11 @@ from pathlib import Path
 import click
 
 
-@click.command()
+@click.command(short_help="Print what is outstanding by reports in files.")
 @click.argument(
     "reports", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True), metavar="REPORT.json..."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a report and line instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each report instead of a table.")
 def evaluate(reports: tuple[Path, ...], *, as_json: bool) -> None:
     """Print the updates that the hosts of these reports have outstanding.
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from patchbay_shared.errors import StartupError, Unavailable
 
+from patchbay.commands.remote import TOKEN_VARIABLES, api_token, unanswered
+
 if TYPE_CHECKING:
     import requests
 
@@ -13,31 +15,43 @@ COLUMNS = "hostname,os,group,updates,security,reboot_required,last_report_at"
 _TIMEOUT_SECONDS = (5, 60)
 
 
-@click.command()
+@click.command(short_help="Print the hosts that a query finds.")
 @click.argument("query", nargs=-1)
 @click.option(
-    "--url", envvar="PATCHBAY_URL", default="http://127.0.0.1:8080", show_default=True, help="Or PATCHBAY_URL."
+    "--url",
+    envvar="PATCHBAY_URL",
+    default="http://127.0.0.1:8080",
+    show_default=True,
+    help="Where Patchbay is; also PATCHBAY_URL.",
 )
-@click.option("--token", envvar="PATCHBAY_TOKEN", help="API token; or PATCHBAY_TOKEN.")
+@click.option(
+    "--token", envvar=TOKEN_VARIABLES, help="An API token; better in PATCHBAY_API_TOKEN, where no other user sees it."
+)
 @click.option("--fields", default=COLUMNS, show_default=True, help="Columns, with commas between them.")
-@click.option("--sort", default="hostname", show_default=True, help="Sort key; - in front: descending.")
-@click.option("--format", "format_", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@click.option("--sort", default="hostname", show_default=True, help="What to sort by; - in front: descending.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="A table to read, one JSON array, or CSV.",
+)
 def hosts(query: tuple[str, ...], url: str, token: str | None, fields: str, sort: str, format_: str) -> None:
-    """Print the hosts that QUERY finds, in the language of docs/query.md; without it, all hosts.
+    """Print the hosts that QUERY finds, in the language that `patchbay query-language` prints; without it, all hosts.
 
     \b
     patchbay hosts os:debian 'security>0' not group:lab
     patchbay hosts --format csv 'package:openssl<3.0.15' > hosts.csv
     """
-    if not token:
-        raise StartupError("Give an API token with --token or PATCHBAY_TOKEN; POST /api/v1/tokens makes one.")
+    asking = api_token(token)
     asked = {
         "query": " ".join(query),
         "fields": fields,
         "sort": sort,
         "format": "csv" if format_ == "csv" else "ndjson",
     }
-    with _get(f"{url.rstrip('/')}/api/v1/hosts", token, asked) as answer:
+    with _get(f"{url.rstrip('/')}/api/v1/hosts", asking, asked) as answer:
         if format_ == "csv":
             for chunk in answer.iter_content(65_536):
                 sys.stdout.buffer.write(chunk)
@@ -56,7 +70,9 @@ def _get(url: str, token: str, asked: dict[str, str]) -> "requests.Response":
             url, params=asked, headers={"Authorization": f"Bearer {token}"}, timeout=_TIMEOUT_SECONDS, stream=True
         )
     except requests.RequestException as exc:
-        raise Unavailable(f"{url} did not answer: {exc}") from exc
+        raise Unavailable(unanswered(url.removesuffix("/api/v1/hosts"), exc, option="--url")) from exc
+    if answer.status_code == 401:
+        raise StartupError("This API token is not known, has expired or was revoked; give another one.")
     if not answer.ok:
         raise StartupError(_complaint(answer, asked["query"]))
     return answer

@@ -3,21 +3,34 @@
 import click
 from patchbay_shared.errors import StartupError
 
+from patchbay.commands.remote import TOKEN_VARIABLES, api_token
 
-@click.command()
+
+@click.command(short_help="Answer assistants on standard input and output (MCP).")
 @click.option(
-    "--url", envvar="PATCHBAY_URL", default="http://127.0.0.1:8080", show_default=True, help="Where Patchbay is."
+    "--url",
+    envvar="PATCHBAY_URL",
+    default="http://127.0.0.1:8080",
+    show_default=True,
+    help="Where Patchbay is; also PATCHBAY_URL.",
 )
-@click.option("--token", envvar="PATCHBAY_API_TOKEN", default="", help="An API token (better in PATCHBAY_API_TOKEN).")
+@click.option(
+    "--token",
+    envvar=TOKEN_VARIABLES,
+    default="",
+    help="An API token; better in PATCHBAY_API_TOKEN, where no other user sees it.",
+)
 def mcp(url: str, token: str) -> None:
-    """Speak MCP on standard input and output; the tools only read, with the rights of the token."""
-    if not token:
-        raise StartupError("There is no API token; make one (POST /api/v1/tokens) and set PATCHBAY_API_TOKEN.")
+    """Speak the Model Context Protocol on standard input and output, for an assistant that starts this command.
+
+    The tools only read, with the rights of the token.
+    """
+    asking = api_token(token)
     try:
         from patchbay.mcp_server import http_ask, make_server  # noqa: PLC0415  (an optional extra)
     except ImportError:
         raise StartupError("The library of the protocol is not installed; install patchbay[mcp].") from None
-    make_server(http_ask(url.rstrip("/"), token)).run("stdio")
+    make_server(http_ask(url.rstrip("/"), asking)).run("stdio")
 
 
 COMMANDS = (mcp,)

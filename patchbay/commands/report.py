@@ -7,16 +7,18 @@ import click
 from patchbay_shared.errors import StartupError
 from patchbay_shared.settings import settings_from
 
+from patchbay.commands.remote import unanswered
+
 if TYPE_CHECKING:
     import requests
 
 
 @click.group()
 def report() -> None:
-    """Reports in files."""
+    """Post reports and bills of materials from files."""
 
 
-@report.command("import")
+@report.command("import", short_help="Post reports, or CycloneDX or SPDX documents.")
 @click.argument(
     "files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE..."
 )
@@ -25,9 +27,9 @@ def report() -> None:
     "--token",
     envvar="PATCHBAY_TOKEN",
     required=True,
-    help="A host's token, or for bills of materials an enrolment token; also PATCHBAY_TOKEN.",
+    help="A host's token, or for bills of materials an enrolment token; better in PATCHBAY_TOKEN.",
 )
-@click.option("--hostname", default="", help="Of a bill of materials, in place of the name that it has.")
+@click.option("--hostname", default="", help="Whose bill of materials it is, in place of the name in it.")
 def import_reports(files: tuple[Path, ...], server: str | None, token: str, hostname: str) -> None:
     """Post each FILE: a report as the agent prints it, or a CycloneDX or SPDX document in JSON.
 
@@ -50,7 +52,7 @@ def import_reports(files: tuple[Path, ...], server: str | None, token: str, host
                 timeout=120,
             )
         except requests.RequestException as exc:
-            raise StartupError(f"{url} did not answer: {exc}") from exc
+            raise StartupError(unanswered(url.removesuffix("/api/v1/reports"), exc, option="--server")) from exc
         if answer.status_code == 202:
             click.echo(f"{path}: accepted, receipt {answer.json()['receipt']}")
         else:

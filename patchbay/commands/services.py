@@ -24,11 +24,11 @@ SERVICE_NAMES = ("ingest", "update-engine", "repo-sync", "errata", "api", "web")
 HTTP_SERVICE_NAMES = ("ingest", "api", "web")
 
 
-@click.command()
+@click.command(short_help="Run everything in one process.")
 @click.option("--port", type=click.IntRange(1, 65_535), help="HTTP port; also PATCHBAY_PORT.")
 @click.option("--data-dir", type=click.Path(file_okay=False), help="Folder of all data; also PATCHBAY_DATA_DIR.")
 def up(port: int | None, data_dir: str | None) -> None:
-    """Run everything in one process, with an embedded PostgreSQL."""
+    """Run everything in one process, with an embedded PostgreSQL. Ctrl-C ends it."""
     gc.disable()  # what is imported stays: looking through it for garbage costs half a second
     from patchbay.standalone import announce_on_stdout  # noqa: PLC0415  (keeps `patchbay --help` quick)
     from patchbay.standalone import up as start  # noqa: PLC0415
@@ -38,11 +38,14 @@ def up(port: int | None, data_dir: str | None) -> None:
     start(_settings(port=port, data_dir=data_dir), announce=announce_on_stdout)
 
 
-@click.command()
-@click.argument("service", type=click.Choice(SERVICE_NAMES))
+@click.command(short_help="Run one service.")
+@click.argument("service", type=click.Choice(SERVICE_NAMES), metavar="SERVICE")
 @click.option("--port", type=click.IntRange(1, 65_535), help="HTTP port; also PATCHBAY_PORT.")
 def run(service: str, port: int | None) -> None:
-    """Run one SERVICE, against the RabbitMQ and PostgreSQL of the settings."""
+    """Run one SERVICE, with the RabbitMQ and the PostgreSQL of PATCHBAY_BUS_URL and PATCHBAY_DATABASE_URL.
+
+    SERVICE is ingest, update-engine, repo-sync, errata, api or web; `patchbay settings` prints all settings.
+    """
     settings = _settings(port=port)
     with tempfile.TemporaryDirectory(prefix="patchbay-metrics-") as folder:
         if service in HTTP_SERVICE_NAMES:
@@ -53,9 +56,9 @@ def run(service: str, port: int | None) -> None:
         start(_service_named(service), settings)
 
 
-@click.command()
+@click.command(short_help="Bring the database to this version's schema.")
 def migrate() -> None:
-    """Bring the database to this version's schema."""
+    """Bring the database of PATCHBAY_DATABASE_URL to this version's schema; to be run before the services."""
     from patchbay_shared.db import Database  # noqa: PLC0415  (keeps `patchbay --help` quick)
     from patchbay_shared.migrate import migrate as upgrade  # noqa: PLC0415
 
@@ -70,8 +73,8 @@ def migrate() -> None:
     click.echo("The schema is current.")
 
 
-@click.command("settings")
-@click.option("--markdown", "as_markdown", is_flag=True, help="Print docs/settings.md's table.")
+@click.command("settings", short_help="Print every setting.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="As the table in docs/settings.md.")
 def show_settings(*, as_markdown: bool) -> None:
     """Print every setting, its default and its meaning."""
     text = markdown()
@@ -83,7 +86,7 @@ def show_settings(*, as_markdown: bool) -> None:
         click.echo(f"{name:<38} {default or '-':<14} {doc}")
 
 
-@click.command("openapi")
+@click.command("openapi", short_help="Print the API's OpenAPI document.")
 def show_openapi() -> None:
     """Print the API's OpenAPI document, which is docs/openapi.json."""
     from patchbay_api.app import openapi_text  # noqa: PLC0415  (keeps `patchbay --help` quick)
@@ -91,10 +94,13 @@ def show_openapi() -> None:
     click.echo(openapi_text(), nl=False)
 
 
-@click.command("create-admin")
-@click.option("--username", default="", help="Default: PATCHBAY_ADMIN_USERNAME.")
+@click.command("create-admin", short_help="Create the first administrator.")
+@click.option("--username", default="", help="Name to sign in with; default: PATCHBAY_ADMIN_USERNAME.")
 def create_admin(username: str) -> None:
-    """Create the first administrator and print the password (PATCHBAY_ADMIN_PASSWORD, or a generated one)."""
+    """Create the first administrator, if there is no account yet.
+
+    The password is PATCHBAY_ADMIN_PASSWORD, or a generated one that is printed this once.
+    """
     from patchbay_api.accounts import ensure_first_admin  # noqa: PLC0415  (keeps `patchbay --help` quick)
 
     settings = _settings()
@@ -104,13 +110,13 @@ def create_admin(username: str) -> None:
     if password:
         click.echo(f"{name} / {password}")
     else:
-        click.echo("There is an administrator already, or the password was given.")
+        click.echo("There are accounts already, or the password is that of PATCHBAY_ADMIN_PASSWORD.")
 
 
-@click.command("create-enrolment-token")
+@click.command("create-enrolment-token", short_help="Create a token with which hosts enrol.")
 @click.argument("name")
 def create_enrolment_token(name: str) -> None:
-    """Create an enrolment token called NAME and print it, this once."""
+    """Create a token with which hosts enrol, called NAME, and print it, this once."""
     from patchbay_api.accounts import create_enrolment_token as create  # noqa: PLC0415  (quick --help)
 
     with api_database(_settings()) as database:

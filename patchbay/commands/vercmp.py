@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 
-@click.command()
+@click.command(short_help="Compare two versions as rpm, dpkg or pacman do.")
 @click.option(
     "--scheme", type=click.Choice(["rpm", "deb", "alpm"]), required=True, help="Whose order: rpm, dpkg or pacman."
 )
@@ -24,7 +24,7 @@ def vercmp(scheme: str, pairs: Path | None, versions: tuple[str, ...]) -> None:
     from patchbay_shared.errors import InvalidVersion  # noqa: PLC0415  (keeps `patchbay --help` quick)
 
     if (pairs is None) == (not versions) or len(versions) not in {0, 2}:
-        raise click.UsageError("Give either two versions or --file.")
+        raise click.UsageError("Give either two versions, A and B, or --file.")
     try:
         if pairs is None:
             click.echo(_sign(scheme, *versions))

@@ -59,6 +59,16 @@ def test_cron_reports_as_often_as_asked(enrolled: Any) -> None:
     assert hours == "*/3"
 
 
+def test_a_schedule_that_cannot_be_is_refused(enrolled: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is written; what can be is said."""
+    for mistaken in ("0", "4", "1441", "-5", "5.5", "hourly"):
+        with pytest.raises(SystemExit) as ended:
+            enrolled.run("install", f"--every={mistaken}")
+        assert ended.value.code == 64
+        assert f"argument --every: '{mistaken}' is no number of minutes from 5 to 1440" in capsys.readouterr().err
+    assert not (enrolled.tree.root / "etc/cron.d").exists()
+
+
 def test_the_installed_agent_runs_with_the_interpreter_that_installed_it(enrolled: Any) -> None:
     """`env python3` may be missing or too old where platform-python works."""
     enrolled.run("install", "--no-timer")

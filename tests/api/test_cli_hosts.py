@@ -67,5 +67,8 @@ def test_a_mistake_in_the_query_is_marked(run: Callable[..., Result]) -> None:
 def test_without_a_token_or_a_server_the_reason_is_one_line(run: Callable[..., Result]) -> None:
     """And says what to do."""
     assert isinstance(run(PATCHBAY_TOKEN="").exception, StartupError)
-    assert "session" in str(run(PATCHBAY_TOKEN="wrong").exception)
-    assert isinstance(run(PATCHBAY_URL="http://127.0.0.1:1").exception, Unavailable)
+    assert "API token is not known" in str(run(PATCHBAY_TOKEN="wrong").exception)
+    assert "API token is not known" in str(run(PATCHBAY_API_TOKEN="wrong").exception)
+    gone = run(PATCHBAY_URL="http://127.0.0.1:1").exception
+    assert isinstance(gone, Unavailable)
+    assert str(gone).startswith("http://127.0.0.1:1 did not answer: there is no connection")
