@@ -36,6 +36,16 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_tables_have_heads_and_headings_stand_alone(document: Path) -> None:
+    """An empty line within a table ends it: what follows would be text with bars, also in the built-in help."""
+    text = re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headless = re.findall(r"\n\n(\|.*)\n(?!\|[ :|-]+\|\n)", text)
+    crowded = re.findall(r"[^\n]\n(#+ .*)", text)
+
+    assert (headless, crowded) == ([], [])
+
+
 def test_each_service_says_which_tables_it_writes() -> None:
     """A room's table of contents and the tables' writers agree."""
     said = {service.name: set(service.writes) for service in SERVICES}
