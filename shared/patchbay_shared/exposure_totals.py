@@ -32,25 +32,16 @@ WORST_FIRST = "{level} DESC NULLS LAST, {score} DESC NULLS LAST, {cve} DESC"
 RATES = "a.type IN ('security', 'cve') AND a.status <> 'retracted'"
 """SQL of whether what an advisory `a` says of a CVE's severity counts."""
 
-WORST = f"""
-    SELECT max({level("a.severity")}) FROM advisory_cve ac JOIN advisory a ON a.id = ac.advisory_id
-    WHERE ac.cve = {{cve}} AND {RATES}
-"""
-"""SQL of the worst that any advisory says of a CVE, as a `level`; null: none rates it."""
 
-
-def cve_level(cve: str, total: str) -> str:
+def cve_level(total: str, index: str) -> str:
     """SQL of a CVE's severity as its place in `LEVELS`, from 1; null: nobody rated it.
 
     The vendor's, of the worst advisory for the hosts that it touches (or, touching none, of all), and only without
-    one that of its score. `total`: the alias of its row of `CVE_TOTALS`, outer joined. `cve` may not be of an alias
-    `a`, `ac`, `r` or `cve`.
+    one that of its score. `total` and `index`: the aliases of its rows of `CVE_TOTALS`, outer joined, and
+    of `cve_index`.
     """
-    return f"""
-        coalesce(
-            CASE WHEN {total}.cve IS NULL THEN ({WORST.format(cve=cve)}) ELSE nullif({total}.level, 0) END,
-            (SELECT {level("r.severity")} FROM ({RATING.format(cve=cve)}) r))
-    """
+    vendor = f"CASE WHEN {total}.cve IS NULL THEN {index}.vendor_level ELSE {total}.level END"
+    return f"coalesce(nullif({vendor}, 0), nullif({index}.rated_level, 0))"
 
 
 CVE_TOTALS = f"""
@@ -69,12 +60,9 @@ CVE_TOTALS = f"""
     )
     SELECT s.cve, s.host_count, s.state_counts, s.level,
            CASE WHEN s.host_count = 0 THEN 0
-                ELSE {urgency("k.cve IS NOT NULL", f"coalesce(nullif(s.level, 0), {level('c.severity')})", "e.score")}
+                ELSE {urgency("i.known_exploited", "coalesce(nullif(s.level, 0), i.rated_level)", "i.epss")}
                 END AS urgency
-    FROM summed s
-    LEFT JOIN known_exploited k ON k.cve = s.cve
-    LEFT JOIN exploit_score e ON e.cve = s.cve
-    LEFT JOIN LATERAL ({RATING.format(cve="s.cve")}) c ON true
+    FROM summed s LEFT JOIN cve_index i ON i.cve = s.cve
 """
 """SQL of (cve, host_count, state_counts, level, urgency) of every CVE that touches a host or is waived on it."""
 
@@ -85,7 +73,8 @@ def advisory_totals(cve_totals: str) -> str:
     `cve_totals`: SQL of the `CVE_TOTALS` of the same hosts. `level` is that of the worst CVE, both null where none is
     rated; in the urgency the vendor's severity comes before it.
     """
-    worst_first = WORST_FIRST.format(level="s.level", score="c.score", cve="n.cve")
+    severity = cve_level("t", "i")
+    worst_first = WORST_FIRST.format(level=severity, score="i.score", cve="n.cve")
     return f"""
         WITH cve_total AS MATERIALIZED ({cve_totals}), alike AS MATERIALIZED (
             SELECT evaluation_id, count(*) AS hosts FROM host WHERE evaluation_id IS NOT NULL GROUP BY evaluation_id
@@ -97,17 +86,14 @@ def advisory_totals(cve_totals: str) -> str:
             SELECT n.advisory, sum(a.hosts)::integer AS host_count
             FROM named n JOIN alike a ON a.evaluation_id = n.evaluation_id GROUP BY n.advisory
         ), rated AS (
-            SELECT o.advisory, max({level("v.severity")}) AS level, bool_or(k.cve IS NOT NULL) AS exploited,
-                   max(e.score) AS epss, max(s.level) AS worst,
-                   (array_agg(n.cve ORDER BY {worst_first}) FILTER (WHERE s.level IS NOT NULL))[1] AS worst_cve
+            SELECT o.advisory, max({level("v.severity")}) AS level, bool_or(i.known_exploited) AS exploited,
+                   max(i.epss) AS epss, max({severity}) AS worst,
+                   (array_agg(n.cve ORDER BY {worst_first}) FILTER (WHERE {severity} IS NOT NULL))[1] AS worst_cve
             FROM counted o
             JOIN advisory v ON v.name = o.advisory
             LEFT JOIN advisory_cve n ON n.advisory_id = v.id
-            LEFT JOIN known_exploited k ON k.cve = n.cve
-            LEFT JOIN exploit_score e ON e.cve = n.cve
+            LEFT JOIN cve_index i ON i.cve = n.cve
             LEFT JOIN cve_total t ON t.cve = n.cve
-            LEFT JOIN LATERAL ({RATING.format(cve="n.cve")}) c ON true
-            LEFT JOIN LATERAL (SELECT {cve_level("n.cve", "t")} AS level) s ON true
             GROUP BY o.advisory
         )
         SELECT o.advisory, o.host_count,

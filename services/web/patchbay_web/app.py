@@ -124,6 +124,7 @@ def app_of(settings: Settings) -> Flask:
     app.extensions["patchbay_listeners"] = threading.BoundedSemaphore(listeners)
     _bound_requests(app, limit=max(2, settings.http_threads // 2 - listeners))
     add_health(app, {"api": client.ping})
+    app.before_request(session.restore)
     app.before_request(account.first_step)
     for pages in PAGES:
         app.register_blueprint(pages)

@@ -13,48 +13,54 @@ class Section(NamedTuple):
     icon: str
     blueprints: tuple[str, ...]
     """Pages of these blueprints show the entry as the present one."""
-    permission: str = ""
-    """Without it the entry is left out; the API decides what the page shows."""
+    permissions: tuple[str, ...] = ()
+    """Without all of them the entry is left out; the API decides what the page shows."""
 
 
 GROUPS: tuple[tuple[str, tuple[Section, ...]], ...] = (
     (
         "Fleet",
         (
-            Section("dashboard.show", "Dashboard", "layout-dashboard", ("dashboard",)),
-            Section("operation.trends", "Over time", "chart-line", ()),
-            Section("hosts.index", "Hosts", "server", ("hosts", "enrolment")),
-            Section("views.index", "Saved views", "bookmark", ("views",)),
-            Section("groups.index", "Groups and tags", "tag", ("groups",)),
-            Section("releases.index", "Releases", "stack-2", ("releases",)),
-            Section("packages.index", "Packages", "package", ("packages",)),
+            Section("dashboard.show", "Dashboard", "layout-dashboard", ("dashboard",), ("hosts.read",)),
+            Section("operation.trends", "Over time", "chart-line", (), ("operation.read",)),
+            Section("hosts.index", "Hosts", "server", ("hosts", "enrolment"), ("hosts.read",)),
+            Section("views.index", "Saved views", "bookmark", ("views",), ("hosts.read",)),
+            Section("groups.index", "Groups and tags", "tag", ("groups",), ("hosts.read",)),
+            Section("releases.index", "Releases", "stack-2", ("releases",), ("hosts.read",)),
+            Section("packages.index", "Packages", "package", ("packages",), ("hosts.read",)),
         ),
     ),
     (
         "Security",
         (
-            Section("advisories.index", "Advisories", "file-alert", ("advisories",)),
-            Section("cves.index", "CVEs", "bug", ("cves",)),
-            Section("exceptions.index", "Exceptions", "shield-half", ("exceptions",)),
-            Section("lifecycles.index", "End of life", "calendar-off", ("lifecycles",)),
+            Section("advisories.index", "Advisories", "file-alert", ("advisories",), ("advisories.read",)),
+            Section("cves.index", "CVEs", "bug", ("cves",), ("advisories.read",)),
+            Section("exceptions.index", "Exceptions", "shield-half", ("exceptions",), ("hosts.read",)),
+            Section(
+                "lifecycles.index", "End of life", "calendar-off", ("lifecycles",), ("hosts.read", "advisories.read")
+            ),
         ),
     ),
     (
         "Sources",
         (
-            Section("repositories.index", "Repositories", "database", ("repositories",)),
-            Section("mirror_access.index", "Mirror access", "lock-access", ("mirror_access",), "mirror-access.read"),
-            Section("feeds.index", "Advisory feeds", "rss", ("feeds",)),
+            Section("repositories.index", "Repositories", "database", ("repositories",), ("repositories.read",)),
+            Section(
+                "mirror_access.index", "Mirror access", "lock-access", ("mirror_access",), ("mirror-access.read",)
+            ),
+            Section("feeds.index", "Advisory feeds", "rss", ("feeds",), ("advisories.read",)),
         ),
     ),
     (
         "Operation",
         (
-            Section("operation.attention", "Needs attention", "urgent", ()),
-            Section("operation.queues", "Queues", "activity", ()),
-            Section("host_acts.jobs", "Jobs", "list-check", ("host_acts",)),
-            Section("reports.index", "Reports", "inbox", ("reports",)),
-            Section("dead_letters.index", "Dead letters", "mail-exclamation", ("dead_letters",), "dead-letters.read"),
+            Section("operation.attention", "Needs attention", "urgent", (), ("operation.read",)),
+            Section("operation.queues", "Queues", "activity", (), ("operation.read",)),
+            Section("host_acts.jobs", "Jobs", "list-check", ("host_acts",), ("hosts.read",)),
+            Section("reports.index", "Reports", "inbox", ("reports",), ("hosts.read",)),
+            Section(
+                "dead_letters.index", "Dead letters", "mail-exclamation", ("dead_letters",), ("dead-letters.read",)
+            ),
         ),
     ),
     (
@@ -65,11 +71,11 @@ GROUPS: tuple[tuple[str, tuple[Section, ...]], ...] = (
                 "Notifications",
                 "bell",
                 ("notification_rules", "notification_channels"),
-                "notifications.read",
+                ("notifications.read",),
             ),
-            Section("users.index", "Users and roles", "users", ("users",), "users.read"),
-            Section("audit.index", "Audit", "clipboard-list", ("audit",), "audit.read"),
-            Section("operation.settings", "Settings", "settings", (), "settings.manage"),
+            Section("users.index", "Users and roles", "users", ("users",), ("users.read",)),
+            Section("audit.index", "Audit", "clipboard-list", ("audit",), ("audit.read",)),
+            Section("operation.settings", "Settings", "settings", (), ("settings.manage",)),
             Section("tokens.index", "Sessions and tokens", "key", ("tokens",)),
         ),
     ),
@@ -79,7 +85,7 @@ GROUPS: tuple[tuple[str, tuple[Section, ...]], ...] = (
 def menu() -> list[tuple[str, list[Section]]]:
     """What the person who looks may see of it."""
     groups = [
-        (words, [each for each in sections if not each.permission or may(each.permission)])
+        (words, [each for each in sections if all(may(needed) for needed in each.permissions)])
         for words, sections in GROUPS
     ]
     return [(words, sections) for words, sections in groups if sections]

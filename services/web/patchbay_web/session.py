@@ -1,5 +1,6 @@
 """The browser's session: the API's token in a cookie of its own, the person's name and role beside it."""
 
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -7,7 +8,7 @@ from flask import Response, current_app, has_request_context, redirect, request,
 from patchbay_shared import asker
 from patchbay_shared.settings import Settings
 
-from patchbay_web.client import Api, SignedOut
+from patchbay_web.client import Api, Refused, SignedOut
 
 
 def api() -> Api:
@@ -46,8 +47,7 @@ def token() -> str:
 def open_session(response: Response, answer: dict[str, Any]) -> None:
     """Keep what the API answered to a sign-in."""
     session.clear()  # a form token from before the sign-in must not live on
-    for name in ("username", "role", "permissions", "restriction"):
-        session[name] = answer[name]
+    _remember(answer)
     response.set_cookie(
         cookie_name(),
         answer["token"],
@@ -57,6 +57,22 @@ def open_session(response: Response, answer: dict[str, Any]) -> None:
         samesite="Lax",
         path="/",
     )
+
+
+def restore() -> None:
+    """Before every request: learn again who looks, if the browser has the API's token but not what stood beside it.
+
+    So it is after the secret key has changed. Raises Unavailable.
+    """
+    if "permissions" in session or request.endpoint == "static" or not request.cookies.get(cookie_name()):
+        return
+    with suppress(SignedOut, Refused):  # the page that is asked for says it
+        _remember(api().get("/me", token()))
+
+
+def _remember(person: dict[str, Any]) -> None:
+    for name in ("username", "role", "permissions", "restriction"):
+        session[name] = person[name]
 
 
 def close_session(response: Response) -> None:

@@ -4,12 +4,16 @@ import re
 from typing import Any
 
 from patchbay_shared.exposure import LEVELS, REPOSITORY
-from patchbay_shared.exposure_totals import RATES, RATING, WORST, level
+from patchbay_shared.exposure_totals import RATES, RATING, cve_level, level
 from patchbay_shared.tables import cve_index
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, case, func, select, text
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, literal_column, select, text
 
 from patchbay_api.store.exposure_totals import cve_totals, cve_totals_sql
 
+_WORST = f"""
+    SELECT max({level("a.severity")}) FROM advisory_cve ac JOIN advisory a ON a.id = ac.advisory_id
+    WHERE ac.cve = {{cve}} AND {RATES}
+"""
 _HERE = f"""
     EXISTS (SELECT 1 FROM advisory_fix f WHERE f.advisory_id = a.id AND (
         f.ecosystem = '{REPOSITORY}'
@@ -40,9 +44,8 @@ def cves(
     if known_exploited:
         statement = statement.where(listed.known_exploited)
     if severity:
-        by_vendor = case((total.c.cve.is_(None), listed.vendor_level), else_=total.c.level)
-        counts = func.coalesce(func.nullif(by_vendor, 0), listed.rated_level)
-        statement = statement.where(counts == LEVELS.index(severity) + 1)
+        found: ColumnElement[int] = literal_column(cve_level("cve_total", "cve_index"))
+        statement = statement.where(found == LEVELS.index(severity) + 1)
     if part:
         statement = statement.where(_has_part(part.upper()))
     keys: dict[str, ColumnElement[Any]] = {
@@ -96,7 +99,7 @@ def cve_details(connection: Connection, ids: list[str], *, scoped: bool) -> dict
                 SELECT a.severity, CASE a.type WHEN 'cve' THEN a.vendor ELSE a.name END AS named
                 FROM advisory_cve ac JOIN advisory a ON a.id = ac.advisory_id
                 WHERE ac.cve = i.id AND {RATES} AND {level("a.severity")} = CASE WHEN t.cve IS NULL
-                      THEN ({WORST.format(cve="i.id")}) ELSE t.level END
+                      THEN ({_WORST.format(cve="i.id")}) ELSE t.level END
                 ORDER BY {_HERE} DESC, a.type DESC, a.issued_at DESC NULLS LAST, a.name LIMIT 1) b ON true
         """),
         {"ids": ids},

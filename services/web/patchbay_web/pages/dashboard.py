@@ -6,14 +6,22 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from patchbay_web import charts, dashboard_cards
+from patchbay_web.navigation import menu
 from patchbay_web.preferences import prefer, preferences
-from patchbay_web.session import api, token
+from patchbay_web.session import api, may, token
 
 pages = Blueprint("dashboard", __name__)
 
 URGENT_HOST_COUNT = 8
 TROUBLED_REPOSITORY_COUNT = 5
 USUAL_SPAN = "30d"
+_NEEDED = {
+    "trend": "operation.read",
+    "pipeline": "operation.read",
+    "attention": "operation.read",
+    "repositories": "repositories.read",
+}
+"""Card to what one must be allowed to see it, where that is more than the hosts."""
 SEVERITIES = {
     "critical": ("Critical", "red"),
     "high": ("High", "orange"),
@@ -32,11 +40,15 @@ AGES = {
 
 
 @pages.get("/")
-def show() -> str:
+def show() -> str | Response:
     """Totals, the hosts to look at first, what needs attention, the figures over time.
 
-    Asked by htmx for another span, only the card of these figures.
+    Asked by htmx for another span, only the card of these figures. Who may not see hosts goes to the first page that
+    they may see.
     """
+    token()  # a stranger has to sign in first
+    if not may("hosts.read"):
+        return redirect(url_for(menu()[0][1][0].endpoint))
     span = request.args.get("span", USUAL_SPAN)
     if span not in charts.SPANS:
         abort(404)
@@ -44,7 +56,7 @@ def show() -> str:
     if request.headers.get("HX-Target") == "trend":
         side = "end" if request.args.get("side") == "end" else "start"
         return render_template("dashboard_trend.html", chart=charts.fleet_chart(_points(span)), side=side, **trend)
-    cards = dashboard_cards.arranged(preferences())
+    cards = [each for each in dashboard_cards.arranged(preferences()) if may(_NEEDED.get(each, "hosts.read"))]
     points, pipeline, first, fleet = api().together(
         lambda: _points(span) if "trend" in cards else None,
         lambda: api().get("/pipeline", token()) if "pipeline" in cards else None,
@@ -52,7 +64,8 @@ def show() -> str:
         lambda: api().get("/dashboard", token()),
     )
     urgent = [each for each in first if each["cves_exploited"] or each["cves_overdue"] or each["security"]]
-    troubled = _troubled() if fleet["repositories"]["ok"] < fleet["repositories"]["total"] else []
+    some_fail = fleet["repositories"]["ok"] < fleet["repositories"]["total"]
+    troubled = _troubled() if some_fail and "repositories" in cards else []
     return render_template(
         "dashboard.html",
         fleet=fleet,
@@ -64,7 +77,7 @@ def show() -> str:
         chart=charts.fleet_chart(points) if points is not None else None,
         pipeline=pipeline,
         placed=dashboard_cards.placed(cards, _heights(fleet, urgent, troubled)),
-        hidden=[name for name in dashboard_cards.CARDS if name not in cards],
+        hidden=[name for name in dashboard_cards.CARDS if name not in cards and may(_NEEDED.get(name, "hosts.read"))],
         arranging="arrange" in request.args,
         **trend,
     )

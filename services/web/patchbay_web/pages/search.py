@@ -1,12 +1,13 @@
 """One search over hosts, packages, CVEs and advisories, as a page and as suggestions while somebody types."""
 
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from flask import Blueprint, render_template, request, url_for
 
 from patchbay_web.presentation import plural
-from patchbay_web.session import api, token
+from patchbay_web.session import api, may, token
 
 pages = Blueprint("search", __name__)
 
@@ -46,14 +47,17 @@ def show() -> str:
 
 
 def _search(wanted: str, limit: int) -> list[Kind]:
-    asks = [
-        lambda: _hosts(wanted, api().get("/hosts", token(), q=wanted, limit=limit)),
-        lambda: _packages(wanted, api().get("/packages", token(), q=wanted.lower(), offered=True, limit=limit)),
-        lambda: _advisories(wanted, api().get("/advisories", token(), q=wanted, limit=limit)),
-    ]
-    if _PART_OF_AN_ID.fullmatch(wanted):
-        asks.insert(2, lambda: _cves(wanted, api().get("/cves", token(), q=wanted.upper(), limit=limit)))
-    return api().together(*asks)
+    asks: list[Callable[[], Kind]] = []
+    if may("hosts.read"):
+        asks += [
+            lambda: _hosts(wanted, api().get("/hosts", token(), q=wanted, limit=limit)),
+            lambda: _packages(wanted, api().get("/packages", token(), q=wanted.lower(), offered=True, limit=limit)),
+        ]
+    if may("advisories.read"):
+        if _PART_OF_AN_ID.fullmatch(wanted):
+            asks.append(lambda: _cves(wanted, api().get("/cves", token(), q=wanted.upper(), limit=limit)))
+        asks.append(lambda: _advisories(wanted, api().get("/advisories", token(), q=wanted, limit=limit)))
+    return api().together(*asks) if asks else []
 
 
 def _hosts(wanted: str, found: dict[str, Any]) -> Kind:
