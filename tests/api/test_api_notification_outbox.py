@@ -1,6 +1,7 @@
 """The outbox: what receivers get, and what becomes of what they do not take."""
 
 import json
+import socket
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -90,6 +91,20 @@ def test_nothing_is_sent_to_addresses_that_are_not_allowed(office: Office, recei
 
     assert receiver.got == []
     assert "PATCHBAY_NOTIFY_ALLOWED_NETWORKS" in office.rows()[0].error
+
+
+def test_why_a_webhook_failed_does_not_say_its_address(office: Office) -> None:
+    """Its path is the receiver's secret; everybody who may see deliveries reads the error."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/services/T0/path-s3cret"
+        channel = office.channel(type="webhook", url=url)
+        office.rule("host-silent", channel=channel["id"])
+        office.look()
+
+        office.notifier.deliver(NEVER)
+
+    assert office.rows()[0].error == "127.0.0.1 refused the connection."
 
 
 def test_mail_goes_through_the_server_of_the_channel(office: Office, mailbox: Mailbox) -> None:

@@ -2,8 +2,10 @@
 
 import hashlib
 import hmac
+import socket
+import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -128,7 +130,7 @@ def _send_webhook(target: ChannelTarget, message: Message) -> None:
         ) as answer:
             status = answer.status_code
     except (requests.RequestException, OSError) as exc:
-        raise Unavailable(_explain(exc)) from exc
+        raise Unavailable(_explain(exc, urlsplit(target.url).hostname or "")) from exc
     if status >= 500 or status in {408, 425, 429}:
         raise Unavailable(f"The receiver answered {status}.")
     if status >= 300:
@@ -139,12 +141,14 @@ def _send_apprise(target: ChannelTarget, message: Message) -> None:
     plugin = _plugin(target.url)
     if plugin is None:
         raise InvalidInput("The installed apprise does not know this address; enter the channel again.")
+    scheme = urlsplit(target.url).scheme
+    receiver = "The mail server" if scheme.startswith("mailto") else scheme
     try:
         sent = plugin.notify(title=message.title, body=text_of(message), notify_type=NotifyType.INFO)
     except (OSError, TypeError) as exc:
-        raise Unavailable(_explain(exc)) from exc
+        raise Unavailable(_explain(exc, receiver)) from exc
     if not sent:
-        raise Unavailable(f"{urlsplit(target.url).scheme} did not take the message; the log says more.")
+        raise Unavailable(f"{receiver} did not take the message; the log of the API says more.")
 
 
 def _plugin(url: str) -> Any:
@@ -152,11 +156,25 @@ def _plugin(url: str) -> Any:
     return Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
 
 
-def _explain(exc: BaseException) -> str:
-    """The cause that a person can act on."""
-    cause: BaseException | None = exc
-    while cause is not None:
+def _explain(exc: BaseException, receiver: str) -> str:
+    """The cause that a person can act on; never the address, whose path may be a secret."""
+    causes = list(_causes(exc))
+    for cause in causes:
         if isinstance(cause, AddressForbidden):
             return str(cause)
+        if isinstance(cause, socket.gaierror):
+            return f"The name {receiver} could not be resolved: {cause.strerror}."
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"The certificate of {receiver} is not believed: {cause.verify_message}."
+        if isinstance(cause, ConnectionRefusedError):
+            return f"{receiver} refused the connection."
+        if isinstance(cause, requests.Timeout | TimeoutError):
+            return f"{receiver} did not answer within {TIMEOUT_SECONDS:.0f} seconds."
+    return f"{receiver} could not be reached ({type(causes[-1]).__name__})."
+
+
+def _causes(exc: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = exc
+    while cause is not None:
+        yield cause
         cause = cause.__cause__ or cause.__context__
-    return f"{type(exc).__name__}: {exc}"[:500]
