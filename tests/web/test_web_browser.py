@@ -301,7 +301,7 @@ def test_what_cannot_be_undone_is_asked_about_first(
     sign_in(page, url)
     page.goto(url + "/groups")
     page.fill("#name", "lab")
-    page.get_by_role("button", name="Make").click()
+    page.get_by_role("button", name="Add group").click()
 
     for answer in ("Cancel", "Remove"):
         page.get_by_text("Change", exact=True).click()

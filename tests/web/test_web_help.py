@@ -30,3 +30,11 @@ def test_a_search_finds_the_section_that_is_about_it(admin: FlaskClient) -> None
 def test_help_needs_a_session(stranger: FlaskClient) -> None:
     """As every page does."""
     assert "/sign-in" in stranger.get("/help").headers["Location"]
+
+
+def test_what_a_search_shows_is_cut_between_words() -> None:
+    """Not within one: "rence and nudges" helps nobody."""
+    for hit in search("mirror"):
+        words = set(hit.section.text.split())
+        shown = hit.excerpt.removeprefix("… ").removesuffix(" …").split()
+        assert {shown[0], shown[-1]} <= words, hit.excerpt

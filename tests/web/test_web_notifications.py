@@ -79,7 +79,7 @@ def test_a_rule_is_made_changed_and_removed(admin: FlaskClient, channel: str, fo
         "enabled": "true",
     }
     page = admin.post("/notification-rules/new", data=data, follow_redirects=True).text
-    assert "collected for 60 minutes; quiet 22:00 to 06:30 Europe/Berlin" in page
+    assert "one message in 60 min; quiet 22:00 to 06:30 Europe/Berlin" in page
     assert "/hosts?query=tag:web" in page
     [number] = set(re.findall(r"/notification-rules/(\d+)", page))
 

@@ -246,9 +246,24 @@ def test_something_is_waived_and_counts_again(admin: FlaskClient, fleet: Any, fo
     page = admin.post("/exceptions", data=data, follow_redirects=True).text
     assert "CVE-2026-1111" in page
     assert "not reachable" in page
+    assert re.search(r'href="/hosts/[0-9a-f-]+\?tab=cves">web-01.example.com<', page)
     [number] = re.findall(r"/exceptions/(\d+)/end", page)
     admin.post(f"/exceptions/{number}/end", data={"csrf_token": data["csrf_token"]})
     assert f"/exceptions/{number}/end" not in admin.get("/exceptions?state=all").text
+
+
+def test_a_group_is_waived_for_and_given_days_by_its_name(admin: FlaskClient, form_token: FormToken) -> None:
+    """Nobody knows the number of a group."""
+    csrf = form_token(admin, "/groups")
+    admin.post("/groups", data={"csrf_token": csrf, "name": "lab"})
+    waived = {"kind": "package", "subject": "openssl", "reason": "rebuilt nightly", "owner": "ada"}
+    named = {"csrf_token": csrf, "scope": "group", "target": "lab"}
+
+    page = admin.post("/exceptions", data=named | waived, follow_redirects=True).text
+    assert 'href="/hosts?group=lab">group lab<' in page
+    page = admin.post("/due-dates", data=named | {"critical": "3"}, follow_redirects=True).text
+    assert "group lab" in page
+    assert "as the fleet" in page
 
 
 def test_due_dates_are_set_for_a_tag(admin: FlaskClient, form_token: FormToken) -> None:

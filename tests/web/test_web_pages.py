@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from patchbay_shared.db import Database
 from patchbay_shared.tables import lifecycle, opinion
 from patchbay_web.pages.enrolment import install_line
-from patchbay_web.presentation import STATES, ago
+from patchbay_web.presentation import STATES, ago, host_pills
 from sqlalchemy import insert, update
 
 FormToken = Callable[[FlaskClient, str], str]
@@ -88,6 +88,29 @@ def test_a_host_is_described_honestly(admin: FlaskClient, fleet: Any, name: str,
     page = admin.get(_host(fleet, name)).text
 
     assert re.findall(r'pb-pill is-\w+"><strong>([^<]+)', page) == expected
+
+
+@pytest.mark.parametrize(
+    ("exploited", "overdue", "first"),
+    [
+        (2, 36, ("2 exploited CVEs", "Attacks are known: fix these first. 36 CVEs past the due date.")),
+        (1, 0, ("1 exploited CVE", "Attacks are known: fix these first.")),
+        (0, 3, ("3 CVEs overdue", "Past the due date that their severity has.")),
+        (0, 0, ("Fresh", "Last report just now.")),
+        (None, None, ("Fresh", "Last report just now.")),
+    ],
+)
+def test_what_is_urgent_of_a_host_is_said_first(
+    exploited: int | None, overdue: int | None, first: tuple[str, str]
+) -> None:
+    """Who looks at three in the morning reads from the left."""
+    host: dict[str, Any] = {
+        "cves_exploited": exploited, "cves_overdue": overdue, "last_report_at": datetime.now(UTC).isoformat(),
+        "silent": False, "updates": 0, "security": 0, "states": {}, "reboot_required": None, "reboot_why": "",
+        "repository_count": 1, "repository_problem_count": 0, "difference_count": None,
+    }  # fmt: skip
+
+    assert host_pills(host)[0][1:] == first
 
 
 def test_a_release_that_gets_no_more_updates_is_said(admin: FlaskClient, fleet: Any, database: Database) -> None:
@@ -322,7 +345,7 @@ def test_what_is_not_there_is_a_designed_404(admin: FlaskClient, path: str) -> N
     answer = admin.get(path)
 
     assert answer.status_code == 404
-    assert "To the fleet" in answer.text
+    assert "To the dashboard" in answer.text
 
 
 def test_a_stale_cursor_is_a_page_with_words(admin: FlaskClient, fleet: Any) -> None:

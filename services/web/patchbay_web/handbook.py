@@ -163,5 +163,9 @@ def _excerpt(text: str, words: list[str], width: int = 180) -> str:
     lowered = text.lower()
     first = min((place for word in words if (place := lowered.find(word)) >= 0), default=0)
     start = max(0, first - width // 3)
-    cut = text[start : start + width].strip()
-    return f"{'… ' if start else ''}{cut}{' …' if start + width < len(text) else ''}"
+    if start:  # at the beginning of a word
+        start = text.find(" ", start, first) + 1 or first
+    end = start + width
+    if end < len(text):
+        end = text.rfind(" ", first, end) if " " in text[first:end] else end
+    return f"{'… ' if start else ''}{text[start:end].strip()}{' …' if end < len(text) else ''}"

@@ -233,9 +233,10 @@ def advisory_url(advisory: str) -> str | None:
 
 
 def host_pills(host: dict[str, Any]) -> list[Pill]:
-    """Freshness, updates, restart, repositories and second opinion of a host, each with the reason."""
+    """What is urgent of a host, then freshness, updates, restart, repositories, opinions; each with its reason."""
     updates = {"show": "security"} if host["security"] else {} if host["updates"] else {"show": "all"}
     found = [
+        *((pill, {"tab": "cves", "only": only}) for only, pill in _urgent(host)),
         (_fresh(host), {"tab": "reports"}),
         (_updates(host), updates),
         (_restart(host), {"tab": "facts"}),
@@ -246,6 +247,19 @@ def host_pills(host: dict[str, Any]) -> list[Pill]:
     if host["difference_count"] is not None:
         found.append((_opinion(host), {"_anchor": "opinions"}))
     return [pill._replace(leads=leads) for pill, leads in found]
+
+
+def _urgent(host: dict[str, Any]) -> list[tuple[str, Pill]]:
+    """What the CVEs of the host are narrowed to, and the statement."""
+    exploited, overdue = host["cves_exploited"], host["cves_overdue"]
+    late = f"{plural(overdue, 'CVE')} past the due date." if overdue else ""
+    if exploited:
+        reason = f"Attacks are known: fix these first. {late}".rstrip()
+        return [("exploited", Pill("red", plural(exploited, "exploited CVE"), reason))]
+    if late:
+        reason = "Past the due date that their severity has."
+        return [("overdue", Pill("red", f"{plural(overdue, 'CVE')} overdue", reason))]
+    return []
 
 
 def _fresh(host: dict[str, Any]) -> Pill:

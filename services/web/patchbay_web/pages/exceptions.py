@@ -26,21 +26,17 @@ def index() -> str:
 
 @pages.post("/exceptions")
 def create() -> Response | tuple[str, int]:
-    """Waive something for a host or for all hosts with a tag."""
+    """Waive something for a host, for a group, or for all hosts with a tag."""
     until = request.form.get("expires_on", "")
     body = {
         "kind": request.form.get("kind", "cve"),
         "subject": request.form.get("subject", "").strip(),
         "scope": request.form.get("scope", "tag"),
-        "target": request.form.get("target", "").strip(),
+        "target": _target(request.form.get("scope", "tag"), request.form.get("target", "").strip()),
         "reason": request.form.get("reason", "").strip(),
         "owner": request.form.get("owner", "").strip(),
         "expires_at": f"{until}T23:59:59Z" if until else None,
     }
-    if body["scope"] == "host" and body["target"]:
-        found = api().get("/hosts", token(), q=body["target"], limit=50)["items"]
-        exact = [each["id"] for each in found if each["hostname"] == body["target"]]
-        body["target"] = exact[0] if len(exact) == 1 else body["target"]
     _, refused = attempt(lambda: api().post("/exceptions", token(), body), _page)
     return refused or done(
         f"{body['subject']} is waived there; counts follow in a minute.", url_for("exceptions.index")
@@ -62,9 +58,10 @@ def policies() -> str:
 
 @pages.post("/due-dates")
 def set_policy() -> Response | tuple[str, int]:
-    """Set the days of the fleet or of a tag."""
+    """Set the days of the fleet, of a group or of a tag."""
+    scope = request.form.get("scope", "tag")
     target = request.form.get("target", "").strip()
-    body: dict[str, Any] = {"scope": "tag" if target else "fleet", "target": target}
+    body: dict[str, Any] = {"scope": scope, "target": target} if target else {"scope": "fleet", "target": ""}
     body |= {f"{each}_days": number(each) for each in SEVERITIES}
     _, refused = attempt(lambda: api().post("/remediation-policies", token(), body), _policies)
     return refused or done("The days were set; due dates follow in a minute.", url_for("exceptions.policies"))
@@ -75,6 +72,17 @@ def remove_policy(policy_id: int) -> Response:
     """The fleet's days or the defaults hold again."""
     api().delete(f"/remediation-policies/{policy_id}", token())
     return done("It is gone; the fleet's days or the defaults hold again.", url_for("exceptions.policies"))
+
+
+def _target(scope: str, name: str) -> str:
+    """The id of the host or group of this name; a name that is none's stays, and the API says so."""
+    if scope == "host" and name:
+        found = [each for each in api().get("/hosts", token(), q=name, limit=50)["items"] if each["hostname"] == name]
+    elif scope == "group":
+        found = [each for each in api().get("/groups", token(), limit=500)["items"] if each["name"] == name]
+    else:
+        return name
+    return str(found[0]["id"]) if len(found) == 1 else name
 
 
 def _page(failure: str = "") -> str:

@@ -27,6 +27,12 @@
     }
   });
 
+  // On a phone the tab that is shown may be far to the right.
+  document.querySelectorAll(".pb-tabs [aria-current]").forEach(function (each) {
+    var tabs = each.closest(".pb-tabs");
+    tabs.scrollLeft = each.offsetLeft - (tabs.clientWidth - each.offsetWidth) / 2;
+  });
+
   document.querySelectorAll("[data-toggle-theme]").forEach(function (each) {
     each.addEventListener("click", window.patchbayToggleTheme);
   });
