@@ -314,6 +314,32 @@ def test_what_cannot_be_undone_is_asked_about_first(
     page.get_by_text("The group is gone").wait_for()
 
 
+def test_what_is_refused_is_said_at_its_field(
+    open_page: Callable[..., Page], web: Flask, fleet: Any, serve: Callable[[Any], str]
+) -> None:
+    """By the form and by the API; what was typed stays."""
+    page, url = open_page(), serve(web)
+    sign_in(page, url)
+    page.goto(url + "/exceptions")
+    for name, value in (("subject", "openssl"), ("target", "nowhere.example.com"), ("reason", "rebuilt")):
+        page.fill(f"#{name}", value)
+    page.select_option("#scope", "host")
+    page.get_by_role("button", name="Add exception").click()
+
+    expect(page.locator("#target.is-invalid")).to_be_focused()
+    assert page.input_value("#target") == "nowhere.example.com"
+    assert page.text_content("#target + .invalid-feedback") == "No host is called nowhere.example.com."
+    page.goto(url + "/hosts/act?query=name:web")
+    page.get_by_role("button", name="Show which hosts").click()
+    assert page.text_content("#tags + .invalid-feedback") == "Name at least one tag."
+    page.goto(url + "/due-dates")
+    page.fill("#critical", "3")
+    page.fill("#target", "nobody")
+    page.select_option("#scope", "group")
+    page.get_by_role("button", name="Save days").click()
+    assert page.text_content("#target + .invalid-feedback") == "No group is called nobody."
+
+
 def test_every_page_is_looked_at(web: Flask, addresses: dict[str, str]) -> None:
     """A page that is missing in PAGES would fit and be accessible by chance only."""
     known = web.url_map.bind("patch.example.org")

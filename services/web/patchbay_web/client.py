@@ -1,6 +1,7 @@
 """The pages' only source: the API over HTTP, asked with the session token of the person who looks."""
 
 import contextvars
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,11 +24,12 @@ class SignedOut(PatchbayError):
 
 
 class Refused(PatchbayError):
-    """The API said no; `status` is its own."""
+    """The API said no; `status` is its own, `field` what of the request it is about, "" if not said."""
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, field: str = "") -> None:
         super().__init__(detail)
         self.status = status
+        self.field = field
 
 
 class Api:
@@ -112,11 +114,11 @@ class Api:
             raise Unavailable(f"The API did not answer ({type(exc).__name__}).") from exc
         if answer.ok:
             return answer
-        detail = str(_problem(answer).get("detail", ""))
+        problem = _problem(answer)
         answer.close()
         if answer.status_code == 401:
-            raise SignedOut(detail)
-        raise Refused(answer.status_code, detail)
+            raise SignedOut(str(problem.get("detail", "")))
+        raise _refused(answer.status_code, problem)
 
     def _ask(self, method: str, path: str, token: str | None, **arguments: Any) -> Any:
         headers = tracing.headers() | self._more_headers()
@@ -136,14 +138,15 @@ class Api:
             )
             if answer.ok:
                 return answer.json() if answer.content else None
-            detail = str(_problem(answer).get("detail", ""))
+            problem = _problem(answer)
         except requests.RequestException as exc:
             raise Unavailable(f"The API did not answer ({type(exc).__name__}).") from exc
+        detail = str(problem.get("detail", ""))
         if answer.status_code == 401:
             raise SignedOut(detail)
         if answer.status_code >= 500 or answer.is_redirect:
             raise Unavailable(detail or f"The API answered {answer.status_code}.")
-        raise Refused(answer.status_code, detail)
+        raise _refused(answer.status_code, problem)
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
@@ -167,6 +170,13 @@ def _problem(answer: requests.Response) -> dict[str, Any]:
     except requests.JSONDecodeError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _refused(status: int, problem: dict[str, Any]) -> Refused:
+    """For people: `json.tags: Too long.` of the API is about the field `tags`, and says `Too long.`"""
+    pointer, detail = str(problem.get("pointer", "")), str(problem.get("detail", ""))
+    names = re.findall(r"\.([a-z]\w*)", pointer)[1:]
+    return Refused(status, detail.removeprefix(f"{pointer.removeprefix('$.')}: "), names[-1] if names else "")
 
 
 def _text(value: Any) -> str:

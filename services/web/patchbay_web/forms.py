@@ -3,20 +3,25 @@
 from collections.abc import Callable
 from typing import Any
 
-from flask import flash, redirect, request
+from flask import flash, g, redirect, request
 from werkzeug.wrappers import Response
 
 from patchbay_web.client import Refused
 
 
 def attempt(action: Callable[[], Any], page: Callable[[str], str]) -> tuple[Any, tuple[str, int] | None]:
-    """What the action answered; or the page again with what the API found wrong in the form (400, 409, 422)."""
+    """What the action answered; or the page again with what the API found wrong in the form (400, 409, 422).
+
+    The field that it is about is named in the text, and marked by the browser (`failed_field` of the layout).
+    """
     try:
         return action(), None
     except Refused as exc:
         if exc.status not in {400, 409, 422}:
             raise
-        return None, (page(str(exc)), 422)
+        g.failed_field = exc.field
+        words = exc.field.removesuffix("_id").replace("_", " ").capitalize()
+        return None, (page(f"{words}: {exc}" if words else str(exc)), 422)
 
 
 def done(words: str, target: str) -> Response:

@@ -6,6 +6,7 @@ from uuid import UUID
 from flask import Blueprint, abort, render_template, request, url_for
 from werkzeug.wrappers import Response
 
+from patchbay_web.client import Refused
 from patchbay_web.forms import attempt, done, number
 from patchbay_web.session import api, token
 
@@ -32,12 +33,16 @@ def create() -> Response | tuple[str, int]:
         "kind": request.form.get("kind", "cve"),
         "subject": request.form.get("subject", "").strip(),
         "scope": request.form.get("scope", "tag"),
-        "target": _target(request.form.get("scope", "tag"), request.form.get("target", "").strip()),
+        "target": request.form.get("target", "").strip(),
         "reason": request.form.get("reason", "").strip(),
         "owner": request.form.get("owner", "").strip(),
         "expires_at": f"{until}T23:59:59Z" if until else None,
     }
-    _, refused = attempt(lambda: api().post("/exceptions", token(), body), _page)
+
+    def waive() -> None:
+        api().post("/exceptions", token(), body | {"target": _target(body["scope"] or "", body["target"] or "")})
+
+    _, refused = attempt(waive, _page)
     return refused or done(
         f"{body['subject']} is waived there; counts follow in a minute.", url_for("exceptions.index")
     )
@@ -63,7 +68,13 @@ def set_policy() -> Response | tuple[str, int]:
     target = request.form.get("target", "").strip()
     body: dict[str, Any] = {"scope": scope, "target": target} if target else {"scope": "fleet", "target": ""}
     body |= {f"{each}_days": number(each) for each in SEVERITIES}
-    _, refused = attempt(lambda: api().post("/remediation-policies", token(), body), _policies)
+
+    def set_days() -> None:
+        if body["scope"] == "group":
+            _target("group", target)
+        api().post("/remediation-policies", token(), body)
+
+    _, refused = attempt(set_days, _policies)
     return refused or done("The days were set; due dates follow in a minute.", url_for("exceptions.policies"))
 
 
@@ -75,14 +86,16 @@ def remove_policy(policy_id: int) -> Response:
 
 
 def _target(scope: str, name: str) -> str:
-    """The id of the host or group of this name; a name that is none's stays, and the API says so."""
+    """The id of the host or group of this name. Raises Refused if none or several are called so."""
     if scope == "host" and name:
         found = [each for each in api().get("/hosts", token(), q=name, limit=50)["items"] if each["hostname"] == name]
     elif scope == "group":
         found = [each for each in api().get("/groups", token(), limit=500)["items"] if each["name"] == name]
     else:
         return name
-    return str(found[0]["id"]) if len(found) == 1 else name
+    if len(found) != 1:
+        raise Refused(422, f"{len(found) or 'No'} {scope}{'s are' if found else ' is'} called {name}.", "target")
+    return str(found[0]["id"])
 
 
 def _page(failure: str = "") -> str:

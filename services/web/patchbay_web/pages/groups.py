@@ -3,7 +3,7 @@
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from patchbay_web.client import Refused
+from patchbay_web.forms import attempt
 from patchbay_web.session import api, token
 
 pages = Blueprint("groups", __name__)
@@ -21,26 +21,18 @@ def index() -> str:
 def create() -> Response | tuple[str, int]:
     """Make a group."""
     body = {"name": request.form.get("name", "").strip(), "description": request.form.get("description", "").strip()}
-    try:
-        api().post("/groups", token(), body)
-    except Refused as exc:
-        if exc.status != 422:
-            raise
-        return _page(failure=str(exc)), 422
-    return _back(f"The group {body['name']} was made; hosts join it on their pages, or many at once from their list.")
+    _, refused = attempt(lambda: api().post("/groups", token(), body), _page)
+    return refused or _back(
+        f"The group {body['name']} was made; hosts join it on their pages, or many at once from their list."
+    )
 
 
 @pages.post("/groups/<int:group_id>")
 def change(group_id: int) -> Response | tuple[str, int]:
     """Rename or describe a group."""
     body = {"name": request.form.get("name", "").strip(), "description": request.form.get("description", "").strip()}
-    try:
-        api().patch(f"/groups/{group_id}", token(), body)
-    except Refused as exc:
-        if exc.status != 422:
-            raise
-        return _page(failure=str(exc)), 422
-    return _back("The group was changed.")
+    _, refused = attempt(lambda: api().patch(f"/groups/{group_id}", token(), body), _page)
+    return refused or _back("The group was changed.")
 
 
 @pages.post("/groups/<int:group_id>/delete")

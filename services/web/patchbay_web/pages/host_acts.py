@@ -6,6 +6,7 @@ from uuid import UUID
 from flask import Blueprint, Response, abort, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from patchbay_web.client import Refused
 from patchbay_web.exports import csv_of
 from patchbay_web.forms import attempt, done, listed
 from patchbay_web.host_terms import as_query
@@ -44,9 +45,13 @@ def act() -> BaseResponse | str | tuple[str, int]:
         body["tags"] = listed("tags")
     if action == "group":
         body["group"] = request.form.get("group") or None
-    outcome, refused = attempt(
-        lambda: api().post("/hosts/actions", token(), body), lambda failure: _form(query, failure)
-    )
+
+    def ask() -> Any:
+        if body.get("tags") == []:
+            raise Refused(422, "Name at least one tag.", "tags")
+        return api().post("/hosts/actions", token(), body)
+
+    outcome, refused = attempt(ask, lambda failure: _form(query, failure))
     if refused:
         return refused
     if body["dry_run"]:

@@ -3,7 +3,7 @@
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from patchbay_web.client import Refused
+from patchbay_web.forms import attempt
 from patchbay_web.session import api, may, token
 
 pages = Blueprint("mirror_access", __name__)
@@ -28,12 +28,9 @@ def index() -> str:
 def set_() -> Response | tuple[str, int]:
     """Set how mirrors below a URL are accessed."""
     given = {name: request.form.get(name, "").strip() for name in FIELDS}
-    try:
-        api().post("/mirror-access", token(), given)
-    except Refused as exc:
-        if exc.status != 422:
-            raise
-        return _page(failure=str(exc)), 422
+    _, refused = attempt(lambda: api().post("/mirror-access", token(), given), _page)
+    if refused:
+        return refused
     flash(f"Mirrors below {given['url']} will be accessed so from their next crawl on.")
     return redirect(url_for("mirror_access.index"), 303)
 

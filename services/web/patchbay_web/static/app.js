@@ -88,6 +88,29 @@
     ask(form, event.submitter);
   });
 
+  // What the API refused is said at the field as well.
+  function mark(content) {
+    var alert = content.querySelector(".alert-danger[role=alert]");
+    var form = Array.from(content.querySelectorAll("form[method=post]")).find(function (each) {
+      // Not each.action: a control may be called so.
+      return new URL(each.getAttribute("action") || "", window.location).pathname === window.location.pathname;
+    });
+    var field = form && form.querySelector("[name='" + content.getAttribute("data-failed-field") + "']:not([type=hidden])");
+    if (!field || !alert) return;
+    var words = document.createElement("div");
+    words.className = "invalid-feedback d-block";
+    words.id = "field-failure";
+    words.textContent = alert.textContent.trim().replace(/^[^:]{1,40}: /, "");
+    field.classList.add("is-invalid");
+    field.setAttribute("aria-invalid", "true");
+    field.setAttribute("aria-describedby", words.id);
+    (field.closest(".input-group") || field).after(words);
+    var menu = field.closest("details");
+    if (menu) menu.open = true;
+    field.focus();
+  }
+  document.querySelectorAll("[data-failed-field]").forEach(mark);
+
   // Keys
   var find = document.getElementById("find");
   var sections = { d: "/", h: "/hosts", c: "/cves", a: "/advisories", r: "/repositories" };
