@@ -33,6 +33,13 @@ RATES = "a.type IN ('security', 'cve') AND a.status <> 'retracted'"
 """SQL of whether what an advisory `a` says of a CVE's severity counts."""
 
 
+WORST = f"""
+    SELECT max({level("a.severity")}) FROM advisory_cve ac JOIN advisory a ON a.id = ac.advisory_id
+    WHERE ac.cve = {{cve}} AND {RATES}
+"""
+"""SQL of the worst that any advisory says of a CVE, as a `level`; null: none. `cve` is of no alias `a`, `ac`."""
+
+
 def cve_level(total: str, index: str) -> str:
     """SQL of a CVE's severity as its place in `LEVELS`, from 1; null: nobody rated it.
 

@@ -136,7 +136,7 @@ def test_outstanding_security_updates_are_rated_by_their_advisories(fleet: Fleet
 
 
 def test_what_the_vendor_does_not_rate_is_rated_by_its_worst_cve(fleet: Fleet) -> None:
-    """Debian's advisories have no severity: their CVEs have. The vendor's own word comes first."""
+    """Debian's advisories have no severity: its tracker or NVD rates their CVEs. The vendor's word is first."""
     with fleet.errata.transaction() as connection:
         for name, severity in (("CVE-2026-1", "low"), ("CVE-2026-2", "high")):
             values = {"id": name, "source": "nvd-modified", "severity": severity}
@@ -146,6 +146,12 @@ def test_what_the_vendor_does_not_rate_is_rated_by_its_worst_cve(fleet: Fleet) -
 
     fleet.announce(fleet.publish(bash(), cves=("CVE-2026-1", "CVE-2026-2")))
     assert [severity for severity, _ in fleet.rated()] == ["high"]
+
+    with fleet.errata.transaction() as connection:
+        record = Advisory("CVE-2026-2", "debian", type="cve", severity="critical", cves=("CVE-2026-2",))
+        store_advisories(connection, "debian-tracker", [record])
+        connection.execute(text("UPDATE outstanding_security SET basis = ''"))
+    assert [severity for severity, _ in fleet.rated()] == ["critical"]
 
     fleet.publish(bash(), cves=("CVE-2026-1", "CVE-2026-2"), severity="medium")
     assert [severity for severity, _ in fleet.rated()] == ["medium"]

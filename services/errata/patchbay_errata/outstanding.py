@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from patchbay_shared.db import Database
 from patchbay_shared.exposure import LEVELS, past
-from patchbay_shared.exposure_totals import RATING, level
+from patchbay_shared.exposure_totals import RATING, WORST, level
 from sqlalchemy import Connection, text
 
 BATCH = 500
@@ -32,7 +32,7 @@ _STALE = """
 """
 
 # Of several advisories with one name, from several feeds, the worst and the oldest counts. Debian rates none of its
-# own: the worst of their CVEs counts then, as beside each update of a host.
+# own: the worst of their CVEs counts then, as any advisory rates it, or else its score.
 _RATE = f"""
     WITH named AS MATERIALIZED (
         SELECT DISTINCT v.evaluation_id, u.name
@@ -41,9 +41,9 @@ _RATE = f"""
     ), known AS MATERIALIZED (
         SELECT a.name,
                max(coalesce({level("a.severity")}, (
-                   SELECT max({level("r.severity")})
-                   FROM advisory_cve ac CROSS JOIN LATERAL ({RATING.format(cve="ac.cve")}) r
-                   WHERE ac.advisory_id = a.id), 0)) AS level,
+                   SELECT max(coalesce(({WORST.format(cve="n.cve")}), {level("r.severity")}))
+                   FROM advisory_cve n LEFT JOIN LATERAL ({RATING.format(cve="n.cve")}) r ON true
+                   WHERE n.advisory_id = a.id), 0)) AS level,
                min({past("a.issued_at")}) AS issued_at
         FROM advisory a
         WHERE a.type = 'security' AND a.status <> 'retracted' AND a.name IN (SELECT name FROM named)

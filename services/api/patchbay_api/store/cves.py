@@ -4,16 +4,12 @@ import re
 from typing import Any
 
 from patchbay_shared.exposure import LEVELS, REPOSITORY
-from patchbay_shared.exposure_totals import RATES, RATING, cve_level, level
+from patchbay_shared.exposure_totals import RATES, RATING, WORST, cve_level, level
 from patchbay_shared.tables import cve_index
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, literal_column, select, text
 
 from patchbay_api.store.exposure_totals import cve_totals, cve_totals_sql
 
-_WORST = f"""
-    SELECT max({level("a.severity")}) FROM advisory_cve ac JOIN advisory a ON a.id = ac.advisory_id
-    WHERE ac.cve = {{cve}} AND {RATES}
-"""
 _HERE = f"""
     EXISTS (SELECT 1 FROM advisory_fix f WHERE f.advisory_id = a.id AND (
         f.ecosystem = '{REPOSITORY}'
@@ -99,7 +95,7 @@ def cve_details(connection: Connection, ids: list[str], *, scoped: bool) -> dict
                 SELECT a.severity, CASE a.type WHEN 'cve' THEN a.vendor ELSE a.name END AS named
                 FROM advisory_cve ac JOIN advisory a ON a.id = ac.advisory_id
                 WHERE ac.cve = i.id AND {RATES} AND {level("a.severity")} = CASE WHEN t.cve IS NULL
-                      THEN ({_WORST.format(cve="i.id")}) ELSE t.level END
+                      THEN ({WORST.format(cve="i.id")}) ELSE t.level END
                 ORDER BY {_HERE} DESC, a.type DESC, a.issued_at DESC NULLS LAST, a.name LIMIT 1) b ON true
         """),
         {"ids": ids},
