@@ -36,7 +36,7 @@ _NUMBER = r"([\d\u202f]+)"
 _TARGET = (
     r'<a[^>]* href="(/(?:hosts|packages|repositories|users|attention/|feeds|end-of-life|exceptions)[^"]*)"[^>]*>'
 )
-_LINK = re.compile(rf"{_TARGET}(?:(?!</a>).)*?(?<=>){_NUMBER}(?: [A-Za-z ]+)?(?:</(?:span|strong)>)?</a>")
+_LINK = re.compile(rf"{_TARGET}(?:(?!</a>).)*?(?<=>)(?:all )?{_NUMBER}(?: [A-Za-z ]+)?(?:</(?:span|strong)>)?</a>")
 _FOOT = re.compile(rf'<div class="pb-foot">\s*<span class="pb-sub">{_NUMBER} ')
 
 
@@ -117,6 +117,8 @@ def crawled(named: Any, database: Database, fleet_seed: ModuleType) -> UUID:
         ("/repositories", 3),
         ("/packages", 10),
         ("/packages/openssl", 1),
+        ("/search?q=openssl", 1),
+        ("/search?q=curl", 1),
         ("/repositories/{crawled}", 6),
         ("/queues", 2),
         ("/attention", 5),

@@ -72,7 +72,8 @@ def _packages(wanted: str, found: dict[str, Any]) -> Kind:
         Found(url_for("packages.show", name=each["name"]), each["name"], f"on {plural(each['host_count'], 'host')}")
         for each in found["items"]
     ]
-    return Kind("Packages", "package", url_for("packages.index", q=wanted), found["total_count"], items)
+    target = url_for("packages.index", q=wanted.lower(), show="offered")
+    return Kind("Packages", "package", target, found["total_count"], items)
 
 
 def _cves(wanted: str, found: dict[str, Any]) -> Kind:
