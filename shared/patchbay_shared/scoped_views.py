@@ -20,8 +20,9 @@ SCHEMA = "patchbay_scoped"
 MOST_SCOPES = 2
 """An account's, and that of its API token: a host must be in both."""
 
+# The setting is read in a query of its own, once; otherwise it would be read for every host.
 _IN_SCOPE = """
-    nullif(current_setting('patchbay.scope_{n}', true), '') IS NULL OR h.id IN (
+    (SELECT nullif(current_setting('patchbay.scope_{n}', true), '') IS NULL) OR h.id IN (
         SELECT x.id FROM public.host x WHERE x.tags && current_setting('patchbay.scope_{n}_tags')::text[]
         UNION ALL
         SELECT l.host_id FROM public.host_label l WHERE l.tags && current_setting('patchbay.scope_{n}_tags')::text[]
