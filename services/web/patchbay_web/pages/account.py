@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 import segno
-from flask import Blueprint, Response, current_app, redirect, render_template, request, session, url_for
+from flask import Blueprint, Response, current_app, g, redirect, render_template, request, session, url_for
 from patchbay_shared.errors import Unavailable
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -177,7 +177,8 @@ def _renewed(path: str, body: dict[str, Any], words: str) -> tuple[str, int] | R
     try:
         answer = api().post(path, token(), body)
     except Refused as exc:
-        return _page(str(exc).removeprefix("json.")), 422
+        g.failed_field = exc.field
+        return _page(str(exc)), 422
     response = _as_response(redirect(url_for("account.show" if answer["restriction"] else "dashboard.show"), 303))
     open_session(response, answer)
     done(words, "/")
