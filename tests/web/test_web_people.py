@@ -65,3 +65,14 @@ def test_a_viewer_sees_no_users_but_their_own_tokens(ask: Callable[[str], FlaskC
 
     assert "/users" not in viewer.get("/tokens").text
     assert viewer.get("/users").status_code == 403
+
+
+def test_the_audit_shows_what_was_asked_for(admin: FlaskClient, form_token: FormToken) -> None:
+    """Field by field, without what stands beside it anyway."""
+    data = {"csrf_token": form_token(admin, "/groups"), "name": "lab", "description": "test machines"}
+    admin.post("/groups", data=data)
+
+    [row] = [each for each in admin.get("/audit").text.split("<tr>") if "test machines" in each]
+
+    assert re.search(r">description</span> <span class=\"pb-mono\">test machines<", row)
+    assert "created_at" not in row

@@ -11,6 +11,7 @@ pages = Blueprint("audit", __name__)
 
 PAGE_LENGTH = 50
 OUTCOMES = ("done", "denied")
+_BESIDE = {"changed_at", "changed_by", "created_at", "created_by"}
 NARROWING = ("actor", "action", "object_type", "object_id")
 
 
@@ -39,12 +40,16 @@ def verification() -> str:
 
 
 def _changes(event: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Field, what it was, what it is."""
+    """Field, what it was, what it is; of what was asked for and answered, what was asked. Not who and when."""
     before, after = event["before"] or {}, event["after"] or {}
-    return [(name, _text(before.get(name)), _text(after.get(name))) for name in sorted({*before, *after})]
+    after = after.get("asked") or after.get("answered") or after
+    found = [(name, _text(before.get(name)), _text(after.get(name))) for name in sorted({*before, *after})]
+    return [(name, was, becomes) for name, was, becomes in found if name not in _BESIDE and (was or becomes)]
 
 
 def _text(value: Any) -> str:
-    if value is None:
+    if value in (None, [], {}):
         return ""
+    if isinstance(value, list) and all(isinstance(each, str | int) for each in value):
+        return ", ".join(str(each) for each in value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
