@@ -20,13 +20,15 @@ def test_services_that_would_do_something_here_are_refused(office: Office, url: 
 
 
 def test_secrets_of_channels_are_sealed_and_never_shown(office: Office, receiver: Receiver) -> None:
-    """Neither by the API nor in the database."""
+    """Neither by the API, nor in the database, nor in the audit, which is kept for good."""
     office.channel(type="webhook", url=receiver.url + "?key=t0psecret", secret="s3cret")
 
     listed = office.admin.get("/api/v1/notification-channels").text
     with office.database.transaction() as connection:
         stored = str(connection.exec_driver_sql("SELECT * FROM notification_channel").all())
+        stored += str(connection.exec_driver_sql("SELECT * FROM audit_event").all())
 
+    assert "add_notification_channel" in stored
     assert "t0psecret" not in listed + stored
     assert "s3cret" not in listed + stored
 

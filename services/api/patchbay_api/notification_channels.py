@@ -82,7 +82,7 @@ class NewChannel(Schema):
 
     name = _text(100, "For people.", required=True)
     type = fields.String(required=True, validate=validate.OneOf(["webhook", "email", "apprise"]))
-    url = _text(2_000, "webhook: http or https; apprise: as slack://… (write-only)")
+    url = _text(2_000, "webhook: http or https; apprise: as slack://…", load_only=True)
     secret = _text(200, "webhook: the key of the signature; one is made if it is left out. Write-only.")
     mail = fields.Nested(Mail)
     enabled = fields.Boolean(load_default=True)
