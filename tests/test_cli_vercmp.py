@@ -44,9 +44,9 @@ def test_standard_input_stands_for_a_file() -> None:
 @pytest.mark.parametrize(
     ("arguments", "text", "message"),
     [
-        (["--scheme", "deb", "1.0"], "", "either two versions or --file"),
-        (["--scheme", "deb"], "", "either two versions or --file"),
-        (["--scheme", "deb", "--file", "-", "1", "2"], "", "either two versions or --file"),
+        (["--scheme", "deb", "1.0"], "", "either two versions, A and B, or --file"),
+        (["--scheme", "deb"], "", "either two versions, A and B, or --file"),
+        (["--scheme", "deb", "--file", "-", "1", "2"], "", "either two versions, A and B, or --file"),
         (["--scheme", "deb", "", "1.0"], "", "not a Debian version"),
         (["--scheme", "deb", "--file", "-"], "1.0\t2.0\n1.0 2.0\n", "line 2"),
         (["--scheme", "gentoo", "1", "2"], "", "'gentoo' is not one of"),

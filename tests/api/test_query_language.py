@@ -77,7 +77,7 @@ FOUND = {
     "silent:yes": ["build-arm"],
     "seen>24h": ["build-arm"],
     "seen<7d": ["build-arm", "db-01", "mail", "new", "web-01", "web-02"],
-    "seen<30m": ["new", "web-01", "web-02"],
+    "seen<90m": ["db-01", "new", "web-01", "web-02"],
     "seen<2000-01-01": [],
     "changed<1h": [],
     "enrolled>2000-01-01": ["build-arm", "db-01", "mail", "new", "web-01", "web-02"],

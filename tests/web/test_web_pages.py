@@ -278,7 +278,7 @@ def test_a_mistyped_network_is_said_and_the_form_kept(admin: FlaskClient, form_t
 
 def test_a_waiting_host_is_approved_with_one_click(admin: FlaskClient, fleet: Any, form_token: FormToken) -> None:
     """The dashboard says that it waits, the page of hosts to add lets it in."""
-    assert "1 host enrolled and waits for approval" in admin.get("/").text
+    assert ">1 host</a> enrolled and waits for approval" in admin.get("/").text
     [action] = re.findall(r'action="(/hosts/add/[0-9a-f-]+/approve)"', admin.get("/hosts/add").text)
 
     answer = admin.post(action, data={"csrf_token": form_token(admin, "/hosts/add")}, follow_redirects=True)

@@ -57,8 +57,7 @@ def test_the_dashboard_leads_to_dead_letters(admin: FlaskClient, fleet: Any, let
     """The count is a link."""
     page = admin.get("/").text
 
-    assert "2 messages could not be handled" in page
-    assert 'href="/dead-letters"' in page
+    assert '<a href="/dead-letters">2 messages</a> could not be handled' in page
 
 
 def test_dead_letters_show_their_error_and_ask_before_they_go(admin: FlaskClient, letters: list[int]) -> None:
