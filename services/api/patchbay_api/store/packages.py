@@ -85,12 +85,10 @@ def summaries(connection: Connection, wanted: Collection[str]) -> dict[str, dict
     bound = {"names": sorted(wanted)}
     for row in connection.execute(
         text("""
-            SELECT p.name, count(DISTINCT (p.type, p.arch, p.evr_key)) FILTER (WHERE u.hosts > 0) AS versions
-            FROM package p
-            CROSS JOIN LATERAL (
-                SELECT count(*) AS hosts FROM package_set s JOIN host h ON h.package_set_id = s.id
-                WHERE s.package_ids @> ARRAY[p.id]) u
-            WHERE p.name = ANY(:names) GROUP BY p.name
+            SELECT p.name, count(DISTINCT (p.type, p.arch, p.evr_key)) FILTER (WHERE EXISTS (
+                SELECT FROM package_set s JOIN host h ON h.package_set_id = s.id WHERE s.package_ids @> ARRAY[p.id]
+            )) AS versions
+            FROM package p WHERE p.name = ANY(:names) GROUP BY p.name
         """),
         bound,
     ):
