@@ -254,7 +254,10 @@ def test_a_group_and_an_operators_tag_are_scopes_as_well(
 
     host_id, number = seed(write)
     body = {"scope": "group", "target": str(number), "high_days": 3}
-    assert ask("admin").post("/api/v1/remediation-policies", json=body).status_code == 201
+    answer = ask("admin").post("/api/v1/remediation-policies", json=body)
+    assert (answer.status_code, answer.json["target_name"]) == (201, "Shop")
+    refused = ask("admin").post("/api/v1/remediation-policies", json=body | {"target": "Shop"})
+    assert (refused.status_code, "Not the id of a group" in refused.text) == (422, True)
     assert waive(ask("operator"), "cve", CVE, "tag", "lab").status_code == 201
     assert waive(ask("operator"), "cve", "CVE-2024-0009", "group", str(number)).json["target_name"] == "Shop"
 

@@ -252,8 +252,10 @@ def test_something_is_waived_and_counts_again(admin: FlaskClient, fleet: Any, fo
     assert f"/exceptions/{number}/end" not in admin.get("/exceptions?state=all").text
 
 
-def test_a_group_is_waived_for_and_given_days_by_its_name(admin: FlaskClient, form_token: FormToken) -> None:
-    """Nobody knows the number of a group."""
+def test_a_group_is_waived_for_and_given_days_by_its_name(
+    admin: FlaskClient, database: Database, form_token: FormToken
+) -> None:
+    """Nobody knows the number of a group; the days hold by it."""
     csrf = form_token(admin, "/groups")
     admin.post("/groups", data={"csrf_token": csrf, "name": "lab"})
     waived = {"kind": "package", "subject": "openssl", "reason": "rebuilt nightly", "owner": "ada"}
@@ -264,6 +266,13 @@ def test_a_group_is_waived_for_and_given_days_by_its_name(admin: FlaskClient, fo
     page = admin.post("/due-dates", data=named | {"critical": "3"}, follow_redirects=True).text
     assert "group lab" in page
     assert "as the fleet" in page
+    with database.transaction() as connection:
+        number = connection.scalar(text("SELECT id::text FROM host_group WHERE name = 'lab'"))
+        assert connection.scalar(text("SELECT target FROM remediation_policy")) == number
+        connection.execute(text("DELETE FROM host_group"))
+    assert "a group that is gone" in admin.get("/due-dates").text
+    refused = admin.post("/due-dates", data=named | {"target": "nobody", "critical": "3"})
+    assert (refused.status_code, "No group is called nobody." in refused.text) == (422, True)
 
 
 def test_due_dates_are_set_for_a_tag(admin: FlaskClient, form_token: FormToken) -> None:

@@ -1,6 +1,5 @@
 """Exceptions: an advisory, a CVE or a package that is waived somewhere, by whom, why, and until when."""
 
-import re
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -10,6 +9,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from patchbay_shared.tables import risk_exception
 
 from patchbay_api.auth import principal
+from patchbay_api.groups import check_group_id
 from patchbay_api.paging import Key, Number, Page, PageQuery, fetch_page, page_of, text_field
 from patchbay_api.resource import Resource, context
 from patchbay_api.store import exceptions as store
@@ -52,8 +52,8 @@ class NewException(Schema):
                 UUID(data["target"])
             except ValueError as exc:
                 raise ValidationError("Not the id of a host; GET /api/v1/hosts lists them.", "target") from exc
-        if data["scope"] == "group" and not re.fullmatch(r"[0-9]{1,10}", data["target"]):
-            raise ValidationError("Not the id of a group; GET /api/v1/groups lists them.", "target")
+        if data["scope"] == "group":
+            check_group_id(data["target"])
         if data["expires_at"] is not None and data["expires_at"] <= datetime.now(UTC):
             raise ValidationError("It is in the past, so nothing would be waived.", "expires_at")
 

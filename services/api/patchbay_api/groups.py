@@ -1,5 +1,6 @@
 """Groups and tags of hosts, and what operators note of one host."""
 
+import re
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -121,6 +122,12 @@ class Labels(Schema):
     notes = fields.String(required=True)
     changed_by = fields.String(required=True, allow_none=True)
     changed_at = fields.AwareDateTime(required=True, allow_none=True)
+
+
+def check_group_id(text: str) -> None:
+    """Raises ValidationError of the field `target` for what can be no group's id."""
+    if not re.fullmatch(r"[0-9]{1,10}", text):
+        raise ValidationError("Not the id of a group; GET /api/v1/groups lists them.", "target")
 
 
 @groups.get("/groups", page_of(Group, "GroupPage"), query=GroupQuery, permission="hosts.read")

@@ -8,6 +8,7 @@ from patchbay_shared.exposure import DEFAULT_DAYS
 from patchbay_shared.tables import remediation_policy
 
 from patchbay_api.auth import principal
+from patchbay_api.groups import check_group_id
 from patchbay_api.paging import STORABLE, Key, Number, Page, PageQuery, fetch_page, page_of
 from patchbay_api.resource import Resource, context
 from patchbay_api.store import exceptions as store
@@ -46,9 +47,11 @@ class NewPolicy(Schema):
 
     @validates_schema
     def named(self, data: dict[str, Any], **_: Any) -> None:
-        """A tag or group has a name, the fleet has none."""
+        """A tag has a name and a group an id, the fleet has neither."""
         if (data["scope"] == "fleet") == bool(data["target"].strip()):
             raise ValidationError("Name the tag or the group; leave it empty for the fleet.", "target")
+        if data["scope"] == "group":
+            check_group_id(data["target"].strip())
 
 
 class Policy(Schema):
@@ -57,6 +60,9 @@ class Policy(Schema):
     id = fields.Integer(required=True)
     scope = fields.String(required=True)
     target = fields.String(required=True)
+    target_name = fields.String(
+        required=True, allow_none=True, metadata={"description": "Its name, empty for the fleet; null: it is gone."}
+    )
     exploited_days = fields.Integer(required=True, allow_none=True)
     critical_days = fields.Integer(required=True, allow_none=True)
     high_days = fields.Integer(required=True, allow_none=True)

@@ -35,8 +35,8 @@ def exceptions(*, state: str | None = None, subject: str | None = None, host_id:
     """Exceptions with their states; with `host_id` those in whose scope that host is."""
     name = case(
         (_table.scope == "tag", _table.target),
-        (_table.scope == "host", _name(host.c.hostname, host.c.id)),
-        else_=_name(host_group.c.name, host_group.c.id),
+        (_table.scope == "host", _name(_table.target, host.c.hostname, host.c.id)),
+        else_=_name(_table.target, host_group.c.name, host_group.c.id),
     )
     statement = select(risk_exception, _state.label("state"), name.label("target_name"))
     if state:
@@ -53,8 +53,8 @@ def exceptions(*, state: str | None = None, subject: str | None = None, host_id:
     return statement
 
 
-def _name(name: ColumnElement[str], number: ColumnElement[Any]) -> ScalarSelect[str]:
-    return select(name).where(cast(number, Text) == _table.target).scalar_subquery()
+def _name(target: ColumnElement[str], name: ColumnElement[str], number: ColumnElement[Any]) -> ScalarSelect[str]:
+    return select(name).where(cast(number, Text) == target).scalar_subquery()
 
 
 def exception_by_id(connection: Connection, exception_id: int) -> RowMapping | None:
@@ -94,8 +94,11 @@ def end_exception(connection: Connection, exception_id: int, *, by: str) -> RowM
 
 
 def policies() -> Select[Any]:
-    """Every policy that somebody has set."""
-    return select(remediation_policy)
+    """Every policy that somebody has set, with the name of its group."""
+    table = remediation_policy.c
+    group = _name(table.target, host_group.c.name, host_group.c.id)
+    name = case((table.scope == "group", group), else_=table.target)
+    return select(remediation_policy, name.label("target_name"))
 
 
 def set_policy(
@@ -103,16 +106,13 @@ def set_policy(
 ) -> RowMapping:
     """The policy of the fleet, a tag or a group, replaced or made."""
     values = {**days, "changed_by": by, "changed_at": func.now()}
-    return (
-        connection.execute(
-            upsert(remediation_policy)
-            .values(scope=scope, target=target, **values)
-            .on_conflict_do_update(index_elements=["scope", "target"], set_=values)
-            .returning(*remediation_policy.c)
-        )
-        .mappings()
-        .one()
+    number = connection.scalar(
+        upsert(remediation_policy)
+        .values(scope=scope, target=target, **values)
+        .on_conflict_do_update(index_elements=["scope", "target"], set_=values)
+        .returning(remediation_policy.c.id)
     )
+    return connection.execute(policies().where(remediation_policy.c.id == number)).mappings().one()
 
 
 def remove_policy(connection: Connection, policy_id: int) -> bool:

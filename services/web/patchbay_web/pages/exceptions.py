@@ -70,9 +70,7 @@ def set_policy() -> Response | tuple[str, int]:
     body |= {f"{each}_days": number(each) for each in SEVERITIES}
 
     def set_days() -> None:
-        if body["scope"] == "group":
-            _target("group", target)
-        api().post("/remediation-policies", token(), body)
+        api().post("/remediation-policies", token(), body | {"target": _target(body["scope"], body["target"])})
 
     _, refused = attempt(set_days, _policies)
     return refused or done("The days were set; due dates follow in a minute.", url_for("exceptions.policies"))
@@ -90,7 +88,7 @@ def _target(scope: str, name: str) -> str:
     if scope == "host" and name:
         found = [each for each in api().get("/hosts", token(), q=name, limit=50)["items"] if each["hostname"] == name]
     elif scope == "group":
-        found = [each for each in api().get("/groups", token(), limit=500)["items"] if each["name"] == name]
+        found = [each for each in api().get("/groups", token(), q=name, limit=500)["items"] if each["name"] == name]
     else:
         return name
     if len(found) != 1:
