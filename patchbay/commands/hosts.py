@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from patchbay_shared.errors import StartupError, Unavailable
 
-from patchbay.commands.remote import TOKEN_VARIABLES, api_token, unanswered
+from patchbay.commands.remote import api_token, token_option, unanswered, url_option
 
 if TYPE_CHECKING:
     import requests
@@ -17,16 +17,8 @@ _TIMEOUT_SECONDS = (5, 60)
 
 @click.command(short_help="Print the hosts that a query finds.")
 @click.argument("query", nargs=-1)
-@click.option(
-    "--url",
-    envvar="PATCHBAY_URL",
-    default="http://127.0.0.1:8080",
-    show_default=True,
-    help="Where Patchbay is; also PATCHBAY_URL.",
-)
-@click.option(
-    "--token", envvar=TOKEN_VARIABLES, help="An API token; better in PATCHBAY_API_TOKEN, where no other user sees it."
-)
+@url_option
+@token_option
 @click.option("--fields", default=COLUMNS, show_default=True, help="Columns, with commas between them.")
 @click.option("--sort", default="hostname", show_default=True, help="What to sort by; - in front: descending.")
 @click.option(

@@ -3,24 +3,13 @@
 import click
 from patchbay_shared.errors import StartupError
 
-from patchbay.commands.remote import TOKEN_VARIABLES, api_token
+from patchbay.commands.remote import api_token, token_option, url_option
 
 
 @click.command(short_help="Answer assistants on standard input and output (MCP).")
-@click.option(
-    "--url",
-    envvar="PATCHBAY_URL",
-    default="http://127.0.0.1:8080",
-    show_default=True,
-    help="Where Patchbay is; also PATCHBAY_URL.",
-)
-@click.option(
-    "--token",
-    envvar=TOKEN_VARIABLES,
-    default="",
-    help="An API token; better in PATCHBAY_API_TOKEN, where no other user sees it.",
-)
-def mcp(url: str, token: str) -> None:
+@url_option
+@token_option
+def mcp(url: str, token: str | None) -> None:
     """Speak the Model Context Protocol on standard input and output, for an assistant that starts this command.
 
     The tools only read, with the rights of the token.

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import click
 from patchbay_shared.errors import StartupError
 
 if TYPE_CHECKING:
@@ -9,6 +10,18 @@ if TYPE_CHECKING:
 
 TOKEN_VARIABLES = ("PATCHBAY_API_TOKEN", "PATCHBAY_TOKEN")
 """Where an API token is looked for, the first that is set."""
+
+
+url_option = click.option(
+    "--url",
+    envvar="PATCHBAY_URL",
+    default="http://127.0.0.1:8080",
+    show_default=True,
+    help="Where Patchbay is; also PATCHBAY_URL.",
+)
+token_option = click.option(
+    "--token", envvar=TOKEN_VARIABLES, help="An API token; better in PATCHBAY_API_TOKEN, where no other user sees it."
+)
 
 
 def api_token(given: str | None) -> str:

@@ -16,6 +16,8 @@ from memory_bus import memory_bus
 from notification_office import Mailbox, Office, Receiver
 from patchbay_api.app import make_app
 from patchbay_errata.cve_index import index_cves
+from patchbay_errata.exposure import count_exposures
+from patchbay_errata.totals import Totals
 from patchbay_shared.bus import Bus
 from patchbay_shared.db import Database
 from patchbay_shared.service import Context
@@ -89,6 +91,18 @@ def seed(database: Database) -> Any:
             written = write(Seed(connection))
             index_cves(connection)
             return written
+
+    return run
+
+
+@pytest.fixture
+def count(database_of: Callable[[str | None], Database]) -> Callable[[], None]:
+    """What errata's jobs do every few seconds."""
+
+    def run() -> None:
+        database = database_of("errata")
+        count_exposures(database)(threading.Event())
+        Totals(database).run(threading.Event())
 
     return run
 

@@ -1,14 +1,11 @@
 """The list of CVEs by what they touch: its numbers are those of the pages of the CVEs."""
 
-import threading
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
-from patchbay_errata.exposure import count_exposures
-from patchbay_errata.totals import Totals
 from patchbay_shared.db import Database
 from patchbay_shared.exposure import FIXED, STATES
 from patchbay_shared.tables import risk_exception, user_account
@@ -16,18 +13,6 @@ from sqlalchemy import insert, text, update
 from vulnerable_fleet import NOW, Seed
 
 Get = Callable[[str], Any]
-
-
-@pytest.fixture
-def count(database_of: Callable[[str | None], Database]) -> Callable[[], None]:
-    """What errata's jobs do every few seconds."""
-
-    def run() -> None:
-        database = database_of("errata")
-        count_exposures(database)(threading.Event())
-        Totals(database).run(threading.Event())
-
-    return run
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import threading
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -11,8 +10,6 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from patchbay_api.conventions import export
-from patchbay_errata.exposure import count_exposures
-from patchbay_errata.totals import Totals
 from patchbay_shared.db import Database
 from patchbay_shared.tables import user_account
 from sqlalchemy import text, update
@@ -38,9 +35,7 @@ ADVISORIES = [
 
 
 @pytest.fixture
-def fleet(
-    seed: Any, database: Database, fleet_seed: ModuleType, database_of: Callable[[str | None], Database]
-) -> None:
+def fleet(seed: Any, database: Database, fleet_seed: ModuleType, count: Callable[[], None]) -> None:
     """Hosts of which some have bash, and advisories that are outstanding and that touch, or do not."""
     fleet_seed.seed_fleet(database, fleet_seed.HOSTS)
 
@@ -57,9 +52,7 @@ def fleet(
         made.host("old-2", "bookworm", "bash 5.2-1", tags=["lab"])
 
     seed(write)
-    errata = database_of("errata")
-    count_exposures(errata)(threading.Event())
-    Totals(errata).run(threading.Event())
+    count()
 
 
 def pages(client: FlaskClient, path: str, query: str) -> list[dict[str, Any]]:

@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Subquery, Text, column, text
+from patchbay_shared.tables import repository
+from sqlalchemy import BigInteger, Connection, Subquery, Text, column, func, select, text
 
+from patchbay_api.store import repositories
 from patchbay_api.store.lifecycles import SUPPORT_OF_SETS
 
 SHOWN = 10
@@ -131,11 +133,14 @@ def pipeline(connection: Connection) -> dict[str, Any]:
                           WHERE state = 'evaluated' AND evaluated_at IS NOT NULL
                             AND received_at > now() - interval '1 hour' LIMIT 10000) r) AS report_lag_p95_seconds,
                    (SELECT max(finished_at) FROM repository_sync) AS last_sync_at,
-                   (SELECT count(*) FROM repository WHERE leased_until > now()) AS running_syncs,
-                   (SELECT count(*) FROM repository WHERE enabled AND next_sync_at < now() - interval '1 hour'
-                        AND coalesce(leased_until, to_timestamp(0)) < now()) AS overdue_repositories,
                    (SELECT max(checked_at) FROM errata_source) AS last_feed_at,
                    (SELECT count(*) FROM dead_letter) AS dead_letters
         """)
     )
-    return dict(row.mappings().one())
+    crawls = connection.execute(
+        select(
+            func.count().filter(repositories.syncing).label("running_syncs"),
+            func.count().filter(repositories.overdue).label("overdue_repositories"),
+        ).select_from(repository)
+    )
+    return {**row.mappings().one(), **crawls.mappings().one()}
