@@ -206,7 +206,8 @@ def _add_presentation(app: Flask) -> None:
 
     def here(endpoint: str | None = None, /, **changes: Any) -> str:
         """The address of this page, or of another with its parameters, some of them changed; None removes one."""
-        given = {name: value for name, value in request.args.items() if not name.startswith("_")}  # url_for's own
+        own = {"endpoint"}  # of url_for, as is what begins with _
+        given = {name: value for name, value in request.args.items() if name not in own and name[:1] != "_"}
         values = {**(request.view_args or {}), **given, **changes}
         return url_for(endpoint or request.endpoint or "dashboard.show", **values)
 
