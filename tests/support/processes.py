@@ -33,9 +33,19 @@ def wait_for(condition: Callable[[], Any], *, within_seconds: float = 60.0, what
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing listens on.
+
+    Below those that the system gives to outgoing connections: a server needs seconds to start, and meanwhile some
+    connection of another test would be given one of these.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(10_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class Process:
